@@ -1,0 +1,193 @@
+//! *Act*: one change of the world, by one call. Every write of the operator to a plan, a Secret or FIC is here.
+//!
+//! A write that matters carries the version of the object it was decided on, so that a decision made on a stale cache fails
+//! instead of taking effect. A replica that is not sure to lead writes nothing.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{Patch, PatchParams};
+use kube::core::PartialObjectMeta;
+use kube::runtime::events::{Event, EventType};
+use kube::{Api, Resource, ResourceExt};
+use serde_json::{Value, json};
+use tracing::{debug, info};
+
+use crate::context::Context;
+use crate::credentials::{CredentialsSecret, IN_USE_FINALIZER};
+use crate::decide::{Act, Farewell, IdChange, Occasion, Verdict};
+use crate::directory::Key;
+use crate::interrupt::Interrupt;
+use crate::observe::View;
+use crate::pass::News;
+use crate::plan::{CONTRACT_FINALIZER, PremiumSupportPlan, version};
+use crate::report::{self, Announcement};
+
+/// Carries out one act.
+///
+/// # Errors
+/// When it could not be carried out; a call to FIC that fails is no error but news.
+pub async fn act(context: &Context, view: &mut View, act: &Act) -> Result<News, Interrupt> {
+    match act {
+        Act::ProtectSecret => protect_secret(context, view).await,
+        Act::AddFinalizer => add_finalizer(context, view).await,
+        Act::RemoveFinalizer(farewell) => remove_finalizer(context, view, farewell).await,
+        Act::Create => {
+            info!(plan = %view.key, tenant = view.plan.spec.tenant_id, "create");
+            Ok(News::Created(context.fic.create(view.access()?, view.facts.menu, &context.lead).await))
+        }
+        Act::Delete(id) => {
+            info!(plan = %view.key, tenant = view.plan.spec.tenant_id, contract = %id, "delete");
+            Ok(News::Deleted(context.fic.delete(view.access()?, id, &context.lead).await))
+        }
+    }
+}
+
+async fn protect_secret(context: &Context, view: &mut View) -> Result<News, Interrupt> {
+    let secret = view.secret();
+    if !context.directory.intend(&view.key, &secret) {
+        return Err(Interrupt::SecretBusy);
+    }
+    let finalizers = current_finalizers(context, &secret)?;
+    let with = finalizers.into_iter().chain([IN_USE_FINALIZER.to_owned()]).collect::<Vec<_>>();
+    let written = patch_secret(context, &secret, view.secret_version.as_deref(), &with).await?;
+    view.secret_version = written.metadata.resource_version;
+    if let crate::facts::Credentials::Usable { protected, .. } = &mut view.credentials {
+        *protected = true;
+    }
+    Ok(News::SecretProtected)
+}
+
+fn current_finalizers(context: &Context, secret: &Key) -> Result<Vec<String>, Interrupt> {
+    let cached = context.secrets.get(&kube::runtime::reflector::ObjectRef::new(&secret.name).within(&secret.namespace));
+    let cached = cached.ok_or(Interrupt::Conflict)?;
+    Ok(cached.finalizers().iter().filter(|name| *name != IN_USE_FINALIZER).cloned().collect())
+}
+
+/// Takes our finalizer off a Secret that no plan depends on.
+///
+/// # Errors
+/// When it could not be written.
+pub async fn release_secret(context: &Context, secret: &CredentialsSecret) -> Result<Option<u64>, Interrupt> {
+    let without = secret.finalizers().iter().filter(|name| *name != IN_USE_FINALIZER).cloned().collect::<Vec<_>>();
+    let key = Key::of(secret);
+    let written = patch_secret(context, &key, secret.metadata.resource_version.as_deref(), &without).await?;
+    info!(secret = %key, "no plan depends on it any more, let go");
+    Ok(version(written.metadata.resource_version.as_deref()))
+}
+
+async fn patch_secret(
+    context: &Context,
+    secret: &Key,
+    version: Option<&str>,
+    finalizers: &[String],
+) -> Result<PartialObjectMeta<k8s_openapi::api::core::v1::Secret>, Interrupt> {
+    must_lead(context)?;
+    let api = Api::<k8s_openapi::api::core::v1::Secret>::namespaced(context.client.clone(), &secret.namespace);
+    let patch = json!({ "metadata": { "resourceVersion": version, "finalizers": finalizers } });
+    let written = api.patch_metadata(&secret.name, &parameters(), &Patch::Merge(&patch)).await?;
+    context.metrics.wrote("secret");
+    Ok(written)
+}
+
+async fn add_finalizer(context: &Context, view: &mut View) -> Result<News, Interrupt> {
+    if !context.directory.intend(&view.key, &view.secret()) {
+        return Err(Interrupt::SecretBusy);
+    }
+    let with = view.plan.finalizers().iter().cloned().chain([CONTRACT_FINALIZER.to_owned()]).collect::<Vec<_>>();
+    patch_finalizers(context, view, &with).await?;
+    Ok(News::FinalizerAdded)
+}
+
+async fn remove_finalizer(context: &Context, view: &mut View, farewell: &Farewell) -> Result<News, Interrupt> {
+    let others = view.plan.finalizers().iter().filter(|name| *name != CONTRACT_FINALIZER).cloned().collect::<Vec<_>>();
+    info!(plan = %view.key, ?farewell, "letting go");
+    patch_finalizers(context, view, &others).await?;
+    if let Some(announcement) = report::farewell(farewell) {
+        announce(context, &view.plan, announcement).await;
+    }
+    Ok(News::FinalizerRemoved)
+}
+
+async fn patch_finalizers(context: &Context, view: &mut View, finalizers: &[String]) -> Result<(), Interrupt> {
+    must_lead(context)?;
+    let patch = json!({ "metadata": {
+        "uid": view.plan.metadata.uid,
+        "resourceVersion": view.plan.metadata.resource_version,
+        "finalizers": finalizers,
+    } });
+    let plan = plans(context, view).patch(&view.key.name, &parameters(), &Patch::Merge(&patch)).await?;
+    context.metrics.wrote("plan");
+    view.replace_plan(context, plan);
+    Ok(())
+}
+
+/// Writes the status of a verdict if it differs from the one that stands, and publishes its Events.
+///
+/// # Errors
+/// When it could not be written.
+pub async fn publish(context: &Context, view: &mut View, verdict: &Verdict) -> Result<Option<News>, Interrupt> {
+    let status = report::status(&view.plan, verdict, context.clock.wall());
+    if view.plan.status.as_ref() != Some(&status) {
+        must_lead(context)?;
+        let announcements = report::announcements(&view.plan, verdict);
+        let written = write_status(context, view, verdict, &json!(status)).await?;
+        debug!(plan = %view.key, reason = verdict.situation.reason().as_str(), "reported");
+        view.replace_plan(context, written);
+        for announcement in announcements {
+            announce(context, &view.plan, announcement).await;
+        }
+    }
+    Ok(match (&verdict.id, &verdict.occasion) {
+        (IdChange::Set(_), _) => Some(News::IdRecorded),
+        (IdChange::Clear, Some(Occasion::Lost(id))) => Some(News::IdForgotten(Some(id.clone()))),
+        (IdChange::Clear, _) => Some(News::IdForgotten(None)),
+        (IdChange::Keep, _) => None,
+    })
+}
+
+/// The id of what was just bought is written whatever else has changed of the plan meanwhile: that it is ours is true in any
+/// case. Everything else carries the version it was decided on.
+async fn write_status(
+    context: &Context,
+    view: &View,
+    verdict: &Verdict,
+    status: &Value,
+) -> Result<PremiumSupportPlan, Interrupt> {
+    let must_land = matches!((&verdict.id, &verdict.occasion), (IdChange::Set(_), Some(Occasion::Purchased(_))));
+    let mut metadata = json!({ "uid": view.plan.metadata.uid });
+    if !must_land {
+        metadata["resourceVersion"] = json!(view.plan.metadata.resource_version);
+    }
+    let patch = json!({ "metadata": metadata, "status": status });
+    let written = plans(context, view).patch_status(&view.key.name, &parameters(), &Patch::Merge(&patch)).await?;
+    context.metrics.wrote("plan");
+    Ok(written)
+}
+
+/// An Event that cannot be written holds nothing up: in a namespace that is going away the API server takes no new ones.
+async fn announce(context: &Context, plan: &PremiumSupportPlan, announcement: Announcement) {
+    let Announcement { warning, reason, note, action } = announcement;
+    let event = Event {
+        type_: if warning { EventType::Warning } else { EventType::Normal },
+        reason: reason.into(),
+        note: Some(note),
+        action: action.into(),
+        secondary: None,
+    };
+    let reference: ObjectReference = plan.object_ref(&());
+    match context.recorder.publish(&event, &reference).await {
+        Ok(()) => context.metrics.wrote("event"),
+        Err(error) => debug!(plan = plan.name_any(), reason, %error, "an Event could not be written"),
+    }
+}
+
+fn must_lead(context: &Context) -> Result<(), Interrupt> {
+    if context.lead.is_sure() { Ok(()) } else { Err(Interrupt::NotLeading) }
+}
+
+fn plans(context: &Context, view: &View) -> Api<PremiumSupportPlan> {
+    Api::namespaced(context.client.clone(), &view.key.namespace)
+}
+
+fn parameters() -> PatchParams {
+    PatchParams { field_manager: Some(crate::NAME.into()), ..PatchParams::default() }
+}

@@ -1,0 +1,137 @@
+//! The controller: watches, loop and Secret guard, put together for as long as a replica leads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::channel::mpsc;
+use futures::{FutureExt, StreamExt};
+use kube::Client;
+use kube::runtime::controller::{self, Action};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::{applier, reflector};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::context::{Context, Notes};
+use crate::directory::Directory;
+use crate::facts::Settings;
+use crate::fic::Fic;
+use crate::health::Health;
+use crate::lead::Lead;
+use crate::metrics::Metrics;
+use crate::reconcile::reconcile;
+use crate::watch::{Bells, Scope};
+use crate::{guard, watch};
+
+/// How long the passes under way are given to come to an end.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// What a controller is put together from.
+pub struct Parts {
+    /// For calls.
+    pub client: Client,
+    /// For watches, which stay open.
+    pub watch_client: Client,
+    /// FIC.
+    pub fic: Arc<Fic>,
+    /// What is watched.
+    pub scope: Scope,
+    /// The flags that decisions depend on.
+    pub settings: Settings,
+    /// How many plans at once.
+    pub concurrency: u16,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// What `/readyz` says.
+    pub health: Arc<Health>,
+    /// The name of this replica.
+    pub identity: String,
+}
+
+/// Runs until `stop` comes; then ends the passes under way, in time.
+pub async fn run(parts: &Parts, lead: Lead, stop: impl Future<Output = ()>) {
+    let directory = Arc::new(Directory::new(Arc::clone(&parts.metrics)));
+    let (plan_bell, plans_to_wake) = mpsc::unbounded();
+    let (secret_bell, secrets_to_check) = mpsc::unbounded();
+    let bells = Bells { plans: plan_bell, secrets: secret_bell };
+    let (plan_store, plan_writer) = reflector::store();
+    let (secret_store, secret_writer) = reflector::store();
+    let notes = Arc::new(Notes::default());
+    let context = Arc::new(Context {
+        client: parts.client.clone(),
+        fic: Arc::clone(&parts.fic),
+        secrets: secret_store,
+        directory: Arc::clone(&directory),
+        bells: bells.clone(),
+        lead,
+        settings: parts.settings.clone(),
+        namespaces: parts.scope.namespaces.clone(),
+        recorder: Recorder::new(
+            parts.client.clone(),
+            Reporter { controller: crate::NAME.into(), instance: Some(parts.identity.clone()) },
+        ),
+        metrics: Arc::clone(&parts.metrics),
+        clock: Clock::default(),
+        notes: Arc::clone(&notes),
+        stopping: AtomicBool::new(false),
+        definition_unreadable: AtomicBool::new(false),
+    });
+
+    let (plans_synced, plans_are_synced) = oneshot::channel();
+    let (secrets_synced, secrets_are_synced) = oneshot::channel();
+    let watch_client = || parts.watch_client.clone();
+    let metrics = || Arc::clone(&parts.metrics);
+    let plan_watch = watch::plans(
+        watch_client(),
+        parts.scope.clone(),
+        plan_writer,
+        plans_synced,
+        Arc::clone(&directory),
+        notes,
+        bells.clone(),
+        metrics(),
+    );
+    let secret_watch = watch::secrets(
+        watch_client(),
+        parts.scope.clone(),
+        secret_writer,
+        secrets_synced,
+        directory,
+        bells.clone(),
+        metrics(),
+    );
+
+    let work = async {
+        // Deciding on half a cache could take a tenant that another plan holds.
+        let (_, _) = futures::join!(plans_are_synced, secrets_are_synced);
+        info!("the caches are complete");
+        parts.health.set_ready();
+        let (end, ended) = oneshot::channel::<()>();
+        let queue = plans_to_wake.map(Ok::<_, std::convert::Infallible>).take_until(ended);
+        let config = controller::Config::default().concurrency(parts.concurrency);
+        let no_error = |_, error: &std::convert::Infallible, _| -> Action { match *error {} };
+        let run = |plan, context| reconcile(plan, context).boxed();
+        let passes = applier(run, no_error, Arc::clone(&context), plan_store, queue, config);
+        let passes = passes.for_each(|_| std::future::ready(()));
+        let release = guard::run(Arc::clone(&context), secrets_to_check, bells.clone());
+        tokio::pin!(passes, release, stop);
+        tokio::select! {
+            () = &mut passes => warn!("the loop ended by itself"),
+            () = &mut release => warn!("the Secret guard ended by itself"),
+            () = &mut stop => {
+                context.stopping.store(true, Ordering::Relaxed);
+                let _ = end.send(());
+                if tokio::time::timeout(GRACE, passes).await.is_err() {
+                    warn!("a pass did not end in time and is left; what it was at is looked up by the next process");
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = plan_watch => warn!("the watch of plans ended by itself"),
+        () = secret_watch => warn!("the watch of Secrets ended by itself"),
+        () = work => {}
+    }
+}

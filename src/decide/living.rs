@@ -1,0 +1,247 @@
+//! Decisions for a plan that wants its contract: look, claim, buy or take over, keep.
+
+use crate::contract::{Contract, ContractId, OperationStatus};
+use crate::decide::sighting::Sighting;
+use crate::decide::{
+    Act, Farewell, IdChange, Look, Occasion, Step, UsableCredentials, Verdict, Wait, rest, rest_silently,
+};
+use crate::facts::{Claim, Facts};
+use crate::memory::{Create, LOOKS_TO_BELIEVE};
+use crate::plan::{AdoptionPolicy, RecreationPolicy};
+use crate::situation::Situation;
+use crate::trouble::{Sent, Trouble};
+
+pub(super) fn step(facts: &Facts<'_>) -> Step {
+    if facts.plan.suspend {
+        return facts.suspended();
+    }
+    if let Some(contract) = facts.accepted() {
+        let id = contract.id.clone();
+        return facts.standing(contract, &IdChange::Set(id.clone()), Some(&Occasion::Purchased(id)));
+    }
+    let next = if facts.is_observed() { facts.observe() } else { facts.manage() };
+    next.unwrap_or_else(|step| step)
+}
+
+/// Each step of these is either what to do now (`Err`, so that `?` ends the decision there) or the decision's last word.
+impl Facts<'_> {
+    fn observe(&self) -> Result<Step, Step> {
+        self.usable_credentials()?;
+        Ok(match self.sighting()? {
+            Sighting::Own(contract) | Sighting::Found(contract) | Sighting::Replaced(_, contract) => {
+                // With the finalizer the id is the record of what is ours, and stays whatever is seen meanwhile.
+                let known = self.plan.finalizer || self.plan.id.as_ref() == Some(&contract.id);
+                let id = if known { IdChange::Keep } else { IdChange::Set(contract.id.clone()) };
+                self.standing(contract, &id, None)
+            }
+            Sighting::Gone(_) | Sighting::Nothing => {
+                let id = if self.plan.finalizer { IdChange::Keep } else { IdChange::Clear };
+                Verdict::of(Situation::NotContracted).with_id(id).showing_nothing().rest(Wait::Resync)
+            }
+        })
+    }
+
+    fn manage(&self) -> Result<Step, Step> {
+        self.claim_tenant()?;
+        self.give_up_refused_create()?;
+        let credentials = self.usable_credentials()?;
+        if self.plan.finalizer && !credentials.protected && !credentials.deleting {
+            return Ok(Step::Act(Act::ProtectSecret));
+        }
+        match self.sighting()? {
+            Sighting::Own(contract) => Ok(self.standing(contract, &IdChange::Keep, None)),
+            Sighting::Found(contract) if self.plan.finalizer => self.found_with_finalizer(contract),
+            Sighting::Found(contract) => self.found_without_finalizer(contract, credentials),
+            Sighting::Replaced(own, contract) => self.replaced(own, contract, credentials),
+            Sighting::Gone(id) => Ok(self.lost(id)),
+            Sighting::Nothing => self.buy(credentials),
+        }
+    }
+
+    /// One plan holds a tenant. A plan that is not the holder makes no calls, and gives back what it holds once the API server
+    /// itself has said so.
+    fn claim_tenant(&self) -> Result<(), Step> {
+        let Claim::HeldBy(holder) = self.holder() else { return Ok(()) };
+        if self.own_id().is_some() {
+            return Ok(());
+        }
+        if self.plan.finalizer {
+            self.confirmed()?;
+            return Err(Step::Act(Act::RemoveFinalizer(Farewell::Yielded)));
+        }
+        Err(Verdict::of(Situation::TenantClaimed { holder: holder.clone() })
+            .with_id(IdChange::Clear)
+            .rest(Wait::Resync))
+    }
+
+    /// A create that was refused bought nothing: the record that something may be bought goes again, before anything is looked
+    /// at, so that a contract bought in the portal meanwhile is never taken for ours.
+    fn give_up_refused_create(&self) -> Result<(), Step> {
+        match self.memory.create {
+            Create::Refused if self.plan.finalizer && self.plan.id.is_none() => {
+                Err(Step::Act(Act::RemoveFinalizer(Farewell::NothingBought)))
+            }
+            Create::Refused | Create::Unsent | Create::Open { .. } | Create::Accepted(_) => Ok(()),
+        }
+    }
+
+    /// The finalizer is on, no id is recorded, and the tenant has a contract.
+    fn found_with_finalizer(&self, contract: &Contract) -> Result<Step, Step> {
+        let id = contract.id.clone();
+        let ours = match &self.memory.create {
+            Create::Open { .. } => true,
+            Create::Unsent => self.memory.lost.as_ref() == Some(&id),
+            Create::Refused | Create::Accepted(_) => false,
+        };
+        let occasion = match (ours, self.plan.adoption) {
+            (true, _) => Occasion::Purchased(id.clone()),
+            (false, AdoptionPolicy::IfPresent) if self.is_wanted_menu(contract) => Occasion::Adopted(id.clone()),
+            (false, AdoptionPolicy::IfPresent | AdoptionPolicy::Never) => {
+                return Ok(Step::Act(Act::RemoveFinalizer(Farewell::NothingBought)));
+            }
+        };
+        self.confirmed()?;
+        Ok(self.standing(contract, &IdChange::Set(id), Some(&occasion)))
+    }
+
+    /// Our contract is gone, and the tenant has another.
+    fn replaced(&self, own: &ContractId, contract: &Contract, credentials: UsableCredentials) -> Result<Step, Step> {
+        if !self.absence_is_believed() {
+            return Ok(rest_silently(Wait::Poll));
+        }
+        match self.plan.adoption {
+            AdoptionPolicy::IfPresent => self.adopt(contract, credentials),
+            AdoptionPolicy::Never => {
+                let (id, replaced) = (Some(contract.id.clone()), Some(own.clone()));
+                Ok(rest(Situation::AlreadyContracted { id, replaced }, Wait::Resync))
+            }
+        }
+    }
+
+    /// Our contract is gone, and the tenant has none. Buying again on a single moment's word would be rash, so several
+    /// looks must agree.
+    fn lost(&self, id: &ContractId) -> Step {
+        if self.memory.absences < LOOKS_TO_BELIEVE {
+            return rest_silently(Wait::Poll);
+        }
+        let verdict = |situation| Verdict::of(situation).showing_nothing();
+        match self.plan.recreation {
+            RecreationPolicy::Never => verdict(Situation::ContractLost { id: id.clone() }).rest(Wait::Resync),
+            // The id goes before anything is bought: "finalizer and no id" must say that something may be.
+            RecreationPolicy::IfLost => Step::Report(
+                verdict(Situation::Repurchasing { lost: id.clone() })
+                    .with_id(IdChange::Clear)
+                    .because(Some(Occasion::Lost(id.clone()))),
+            ),
+        }
+    }
+
+    /// Nothing of ours is out there, and the tenant has a contract.
+    fn found_without_finalizer(&self, contract: &Contract, credentials: UsableCredentials) -> Result<Step, Step> {
+        match self.plan.adoption {
+            AdoptionPolicy::Never => {
+                let situation = Situation::AlreadyContracted { id: Some(contract.id.clone()), replaced: None };
+                Ok(Verdict::of(situation).with_id(IdChange::Clear).rest(Wait::Resync))
+            }
+            AdoptionPolicy::IfPresent => self.adopt(contract, credentials),
+        }
+    }
+
+    fn adopt(&self, contract: &Contract, credentials: UsableCredentials) -> Result<Step, Step> {
+        if !self.is_wanted_menu(contract) {
+            // Taking it over would mean to abolish, one day, something that was never wanted.
+            return Ok(self.standing(contract, &IdChange::Keep, None));
+        }
+        self.prepare_to_own(credentials)?;
+        self.confirmed()?;
+        let id = contract.id.clone();
+        Ok(self.standing(contract, &IdChange::Set(id.clone()), Some(&Occasion::Adopted(id))))
+    }
+
+    /// Nothing is out there: buy, unless that has just been tried.
+    fn buy(&self, credentials: UsableCredentials) -> Result<Step, Step> {
+        if let Some(step) = self.after_create() {
+            return Ok(step);
+        }
+        if !self.memory.create.is_believed_void() {
+            return Ok(rest(Situation::Purchasing { cause: None }, Wait::Poll));
+        }
+        self.prepare_to_own(credentials)?;
+        self.confirmed()?;
+        Ok(Step::Act(Act::Create))
+    }
+
+    /// What the create of this very pass has come to, where List still shows nothing.
+    fn after_create(&self) -> Option<Step> {
+        let open = match self.memory.create {
+            Create::Open { .. } => true,
+            Create::Unsent | Create::Refused | Create::Accepted(_) => false,
+        };
+        Some(match self.pass.created.as_ref()? {
+            // It is in the memory, and was dealt with from there.
+            Sent::Accepted(_) => return None,
+            Sent::Unknown(trouble) => rest(Situation::Purchasing { cause: Some(trouble.clone()) }, Wait::Poll),
+            Sent::Refused(conflict @ Trouble::Conflict { .. }) if open => {
+                rest(Situation::Purchasing { cause: Some(conflict.clone()) }, Wait::Poll)
+            }
+            Sent::Refused(Trouble::Conflict { .. }) => {
+                rest(Situation::AlreadyContracted { id: None, replaced: None }, Wait::Backoff)
+            }
+            Sent::Refused(trouble) | Sent::NotSent(trouble) => self.troubled(trouble),
+        })
+    }
+
+    /// What must stand before anything can become ours: a Secret that stays, no old id, and the finalizer, in this order.
+    fn prepare_to_own(&self, credentials: UsableCredentials) -> Result<(), Step> {
+        if credentials.deleting {
+            return Err(rest(Situation::CredentialsLeaving, Wait::Backoff));
+        }
+        if !credentials.protected {
+            return Err(Step::Act(Act::ProtectSecret));
+        }
+        if self.plan.finalizer {
+            return Ok(());
+        }
+        if self.plan.id.is_some() {
+            // An id that was only watched must not become a claim by the finalizer alone.
+            return Err(Step::Report(Verdict::of(Situation::Purchasing { cause: None }).with_id(IdChange::Clear)));
+        }
+        Err(Step::Act(Act::AddFinalizer))
+    }
+
+    /// The contract is there and this plan's (or watched): how does it do?
+    fn standing(&self, contract: &Contract, id: &IdChange, occasion: Option<&Occasion>) -> Step {
+        let verdict =
+            |situation| Verdict::of(situation).showing(contract).with_id(id.clone()).because(occasion.cloned());
+        let cid = contract.id.clone();
+        match (&contract.status, &contract.current_menu) {
+            (OperationStatus::Completed, Some(menu)) if **menu == *self.plan.menu.as_str() => {
+                verdict(Situation::Contracted { id: cid, observed: self.is_observed() }).rest(Wait::Resync)
+            }
+            (OperationStatus::Completed, Some(menu)) => {
+                verdict(Situation::MenuMismatch { id: cid, menu: menu.clone() }).rest(Wait::Resync)
+            }
+            (OperationStatus::Error, _) => match (&self.pass.explained, id) {
+                // Explaining takes a call; the id is recorded before anything that may fail.
+                (None, IdChange::Keep) => Step::Look(Look::Explain(cid)),
+                (None, IdChange::Set(_) | IdChange::Clear) => {
+                    Step::Report(verdict(Situation::OperationFailed { id: cid, why: None }))
+                }
+                (Some(why), _) => verdict(Situation::OperationFailed { id: cid, why: why.clone() }).rest(Wait::Resync),
+            },
+            (OperationStatus::Processing | OperationStatus::Other(_), _) | (OperationStatus::Completed, None) => {
+                if self.is_overdue(self.memory) {
+                    let after = self.settings.operation_timeout;
+                    verdict(Situation::OperationTimedOut { id: cid, after }).rest(Wait::Resync)
+                } else {
+                    verdict(Situation::Processing { id: cid }).rest(Wait::Poll)
+                }
+            }
+        }
+    }
+
+    fn is_wanted_menu(&self, contract: &Contract) -> bool {
+        // While an operation goes on the menu may be missing; what is not said cannot be wrong.
+        contract.current_menu.as_deref().is_none_or(|menu| menu == self.plan.menu.as_str())
+    }
+}

@@ -1,0 +1,73 @@
+//! What the looks at FIC amount to. Two witnesses are asked before a contract is called gone: Show, and then List.
+
+use crate::contract::{Contract, ContractId};
+use crate::decide::{Look, Step};
+use crate::facts::Facts;
+use crate::memory::LOOKS_TO_BELIEVE;
+use crate::trouble::Trouble;
+
+/// What the looks at FIC amount to.
+#[derive(Debug)]
+pub(super) enum Sighting<'a> {
+    /// The plan's own contract, still there.
+    Own(&'a Contract),
+    /// The plan's own contract is gone, and the tenant has none.
+    Gone(&'a ContractId),
+    /// The plan's own contract is gone, and the tenant has another.
+    Replaced(&'a ContractId, &'a Contract),
+    /// The plan has none of its own, and the tenant has one.
+    Found(&'a Contract),
+    /// The plan has none of its own, and the tenant has none.
+    Nothing,
+}
+
+impl<'a> Facts<'a> {
+    /// What has been seen, or the look that is missing, or what to do about the trouble in the way.
+    pub(super) fn sighting(&self) -> Result<Sighting<'a>, Step> {
+        let (Some(id), true) = (&self.plan.id, self.plan.finalizer) else {
+            return self.tenant_sighting();
+        };
+        match &self.pass.shown {
+            None => return Err(Step::Look(Look::Show(id.clone()))),
+            Some(Err(trouble)) => return Err(self.troubled(trouble)),
+            Some(Ok(Some(contract))) => return Ok(Sighting::Own(contract)),
+            Some(Ok(None)) => {}
+        }
+        let listed = self.listed()?;
+        Ok(match listed.iter().find(|contract| contract.id == *id) {
+            Some(contract) => Sighting::Own(contract),
+            None => match listed.first() {
+                Some(other) => Sighting::Replaced(id, other),
+                None => Sighting::Gone(id),
+            },
+        })
+    }
+
+    fn tenant_sighting(&self) -> Result<Sighting<'a>, Step> {
+        match self.listed()? {
+            [] => Ok(Sighting::Nothing),
+            [contract] => Ok(Sighting::Found(contract)),
+            several => Err(self.troubled(&Trouble::Unexpected {
+                what: format!("{} contracts for one tenant, where FIC allows one", several.len()).into(),
+            })),
+        }
+    }
+
+    fn listed(&self) -> Result<&'a [Contract], Step> {
+        match &self.pass.listed {
+            None => Err(Step::Look(Look::List)),
+            Some(Err(trouble)) => Err(self.troubled(trouble)),
+            Some(Ok(contracts)) => Ok(contracts),
+        }
+    }
+
+    /// Whether the absence of the plan's own contract can be believed.
+    ///
+    /// FIC's reads may lag behind its writes. A contract that a look has shown before cannot seem absent by that; one that no look
+    /// has ever shown can, so it is looked for again.
+    pub(super) fn absence_is_believed(&self) -> bool {
+        let shown_before =
+            self.memory.sighted || self.plan.reported.as_ref().is_some_and(|reported| reported.completed);
+        shown_before || self.memory.absences >= LOOKS_TO_BELIEVE
+    }
+}

@@ -1,0 +1,285 @@
+//! Who belongs to whom: the plans of a tenant, the plans of a Secret.
+//!
+//! The caches of kube hold objects by name. Asking them who else wants a tenant would mean to walk through all plans for each
+//! plan, so this index is kept beside them, from the same watch events and from our own writes.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kube::ResourceExt;
+
+use crate::claim::{self, Contender};
+use crate::condition::{READY, Reason};
+use crate::facts::Claim;
+use crate::metrics::Metrics;
+use crate::plan::{PremiumSupportPlan, version};
+
+/// An object's namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// The namespace.
+    pub namespace: Box<str>,
+    /// The name.
+    pub name: Box<str>,
+}
+
+impl Key {
+    /// Puts a key together.
+    #[must_use]
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// The key of an object.
+    #[must_use]
+    pub fn of(object: &impl ResourceExt) -> Self {
+        Self::new(&object.namespace().unwrap_or_default(), &object.name_any())
+    }
+
+    /// The Secret that a plan names.
+    #[must_use]
+    pub fn of_secret(plan: &PremiumSupportPlan) -> Self {
+        Self::new(&plan.namespace().unwrap_or_default(), &plan.spec.credentials_secret_ref.name)
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// What a change of a plan means for others.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Ripples {
+    /// Plans that should look again: others of the same tenant.
+    pub plans: Vec<Key>,
+    /// Secrets that may be let go: those that the plan used before or uses now.
+    pub secrets: Vec<Key>,
+}
+
+/// The index.
+pub struct Directory {
+    inner: Mutex<Inner>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct Inner {
+    plans: HashMap<Key, Entry>,
+    by_tenant: HashMap<Box<str>, BTreeSet<Key>>,
+    by_secret: HashMap<Key, BTreeSet<Key>>,
+    undecodable: BTreeSet<Key>,
+    /// Secrets whose finalizer is being, or was, taken off.
+    released: HashMap<Key, Release>,
+}
+
+struct Entry {
+    /// The version of the plan that this was read from.
+    version: u64,
+    contender: Contender,
+    tenant: Box<str>,
+    secret: Key,
+    reason: Option<Reason>,
+    /// The plan is about to put its finalizer on.
+    intends: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Release {
+    InFlight,
+    /// At this version.
+    Done(u64),
+}
+
+impl Directory {
+    /// An empty directory.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { inner: Mutex::default(), metrics }
+    }
+
+    /// Takes in a plan: from the watch, or as our own write has left it. Which of the two comes first is not known, so an older
+    /// version never replaces a newer one.
+    pub fn put(&self, plan: &PremiumSupportPlan) -> Ripples {
+        let key = Key::of(plan);
+        if plan.metadata.deletion_timestamp.is_some() && plan.finalizers().is_empty() {
+            // Taking off the last finalizer was its end.
+            return self.remove(&key);
+        }
+        let entry = Entry {
+            version: version(plan.metadata.resource_version.as_deref()).unwrap_or(u64::MAX),
+            contender: Contender::of(plan),
+            tenant: plan.spec.tenant_id.as_str().into(),
+            secret: Key::of_secret(plan),
+            reason: reported_reason(plan),
+            intends: false,
+        };
+        let mut inner = self.lock();
+        let known = inner.plans.get(&key).filter(|known| known.contender.uid == entry.contender.uid);
+        if known.is_some_and(|known| known.version > entry.version) {
+            return Ripples::default();
+        }
+        let intends = known.is_some_and(|known| known.intends && known.secret == entry.secret);
+        inner.undecodable.remove(&key);
+        let before = inner.remove(&key);
+        let ripples = inner.ripples(&key, before.as_ref(), Some(&entry));
+        self.metrics.plan_moved(before.and_then(|before| before.reason), entry.reason);
+        inner.insert(key, Entry { intends, ..entry });
+        self.metrics.set_undecodable(inner.undecodable.len());
+        ripples
+    }
+
+    /// A plan is gone.
+    pub fn remove(&self, key: &Key) -> Ripples {
+        let mut inner = self.lock();
+        inner.undecodable.remove(key);
+        self.metrics.set_undecodable(inner.undecodable.len());
+        let before = inner.remove(key);
+        let ripples = inner.ripples(key, before.as_ref(), None);
+        self.metrics.plan_moved(before.and_then(|before| before.reason), None);
+        ripples
+    }
+
+    /// A plan that cannot be decoded: what was known of it stays, since nothing can be known to have changed.
+    pub fn put_undecodable(&self, key: Key) {
+        let mut inner = self.lock();
+        inner.undecodable.insert(key);
+        self.metrics.set_undecodable(inner.undecodable.len());
+    }
+
+    /// The UID of a plan.
+    pub fn uid(&self, key: &Key) -> Option<Box<str>> {
+        self.lock().plans.get(key).map(|entry| entry.contender.uid.clone())
+    }
+
+    /// The plans known in a namespace, or in all.
+    pub fn keys(&self, namespace: Option<&str>) -> Vec<Key> {
+        let inner = self.lock();
+        let keys = inner.plans.keys().chain(&inner.undecodable);
+        keys.filter(|key| namespace.is_none_or(|namespace| *key.namespace == *namespace)).cloned().collect()
+    }
+
+    /// Who holds the tenant of a plan.
+    pub fn claim(&self, key: &Key, tenant: &str) -> Claim {
+        let inner = self.lock();
+        let of_tenant = inner.by_tenant.get(tenant).into_iter().flatten();
+        let plans = of_tenant.filter_map(|key| inner.plans.get_key_value(key)).collect::<Vec<_>>();
+        match claim::holder(&plans, |(_, entry)| &entry.contender) {
+            Some((holder, _)) if *holder != key => Claim::HeldBy(holder.to_string().into()),
+            Some(_) | None => Claim::Ours,
+        }
+    }
+
+    /// The plans that use a Secret.
+    pub fn users(&self, secret: &Key) -> Vec<Key> {
+        self.lock().by_secret.get(secret).into_iter().flatten().cloned().collect()
+    }
+
+    /// A plan is about to depend on its Secret. False while the Secret is just being let go: try again.
+    pub fn intend(&self, key: &Key, secret: &Key) -> bool {
+        let mut inner = self.lock();
+        if matches!(inner.released.get(secret), Some(Release::InFlight)) {
+            return false;
+        }
+        if let Some(entry) = inner.plans.get_mut(key) {
+            entry.intends = true;
+        }
+        true
+    }
+
+    /// The pass of a plan is over; what it meant to do it has done, or will mean to do again.
+    pub fn settle(&self, key: &Key) -> Option<Key> {
+        let mut inner = self.lock();
+        let entry = inner.plans.get_mut(key)?;
+        let intended = std::mem::take(&mut entry.intends);
+        (intended && !entry.contender.finalizer).then(|| entry.secret.clone())
+    }
+
+    /// Begins to let a Secret go, if no plan depends on it.
+    pub fn begin_release(&self, secret: &Key) -> bool {
+        let mut inner = self.lock();
+        let used = inner
+            .by_secret
+            .get(secret)
+            .into_iter()
+            .flatten()
+            .any(|key| inner.plans.get(key).is_some_and(|entry| entry.contender.finalizer || entry.intends));
+        if !used {
+            inner.released.insert(secret.clone(), Release::InFlight);
+        }
+        !used
+    }
+
+    /// A Secret was let go, at this version, or was not.
+    pub fn end_release(&self, secret: &Key, version: Option<u64>) {
+        let mut inner = self.lock();
+        match version {
+            Some(version) => inner.released.insert(secret.clone(), Release::Done(version)),
+            None => inner.released.remove(secret),
+        };
+    }
+
+    /// Whether a Secret, as a cache has it at this version, was let go since.
+    pub fn is_released_since(&self, secret: &Key, version: Option<u64>) -> bool {
+        let mut inner = self.lock();
+        match (inner.released.get(secret), version) {
+            (None, _) => false,
+            (Some(Release::Done(at)), Some(version)) if version >= *at => {
+                inner.released.remove(secret);
+                false
+            }
+            (Some(Release::Done(_) | Release::InFlight), _) => true,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn insert(&mut self, key: Key, entry: Entry) {
+        self.by_tenant.entry(entry.tenant.clone()).or_default().insert(key.clone());
+        self.by_secret.entry(entry.secret.clone()).or_default().insert(key.clone());
+        self.plans.insert(key, entry);
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Entry> {
+        let entry = self.plans.remove(key)?;
+        unlink(&mut self.by_tenant, &entry.tenant, key);
+        unlink(&mut self.by_secret, &entry.secret, key);
+        Some(entry)
+    }
+
+    /// Others of the tenant are woken only when a claim changed, and Secrets looked at only when a use of them ended.
+    fn ripples(&self, key: &Key, before: Option<&Entry>, after: Option<&Entry>) -> Ripples {
+        let mut ripples = Ripples::default();
+        if before.map(|entry| &entry.contender) != after.map(|entry| &entry.contender) {
+            let tenants = before.into_iter().chain(after).map(|entry| &entry.tenant).collect::<BTreeSet<_>>();
+            let plans = tenants.into_iter().filter_map(|tenant| self.by_tenant.get(tenant)).flatten();
+            ripples.plans = plans.filter(|other| *other != key).cloned().collect();
+        }
+        if let Some(before) = before {
+            let still_used = after.is_some_and(|after| after.secret == before.secret && after.contender.finalizer);
+            if before.contender.finalizer && !still_used {
+                ripples.secrets.push(before.secret.clone());
+            }
+        }
+        ripples
+    }
+}
+
+fn unlink<K: std::hash::Hash + Eq>(index: &mut HashMap<K, BTreeSet<Key>>, at: &K, key: &Key) {
+    if let Some(keys) = index.get_mut(at) {
+        keys.remove(key);
+        if keys.is_empty() {
+            index.remove(at);
+        }
+    }
+}
+
+fn reported_reason(plan: &PremiumSupportPlan) -> Option<Reason> {
+    let conditions = &plan.status.as_ref()?.conditions;
+    Reason::parse(&conditions.iter().find(|condition| condition.type_ == READY)?.reason)
+}

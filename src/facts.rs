@@ -1,0 +1,110 @@
+//! What a decision is made from: facts as plain values, whoever gathered them.
+//!
+//! [`Facts`] is all that [`crate::decide::decide`] sees. Nothing in it is a client, a future or a clock, so a test or a model
+//! checker can put any world together that it likes.
+
+use std::time::Duration;
+
+use crate::condition::{Ready, Reason};
+use crate::contract::ContractId;
+use crate::memory::Memory;
+use crate::pass::Pass;
+use crate::plan::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, Menu, RecreationPolicy};
+use crate::situation::Defect;
+
+/// Time since the process began, on a clock that never jumps.
+pub type Uptime = Duration;
+
+/// All that a decision is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// Now.
+    pub now: Uptime,
+    /// The operator's own settings.
+    pub settings: &'a Settings,
+    /// The plan, as the API server last had it for us.
+    pub plan: &'a PlanFacts,
+    /// Its credentials.
+    pub credentials: &'a Credentials,
+    /// Who holds the tenant, as far as the cache knows.
+    pub claim: &'a Claim,
+    /// What this process remembers of the plan from earlier passes.
+    pub memory: &'a Memory,
+    /// What this pass has learnt so far.
+    pub pass: &'a Pass,
+}
+
+/// The flags that decisions depend on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How often something in progress is looked at.
+    pub poll_interval: Duration,
+    /// How often a plan at rest is looked at.
+    pub resync_interval: Duration,
+    /// How long FIC may take for an operation.
+    pub operation_timeout: Duration,
+}
+
+/// A plan, reduced to what decisions depend on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::struct_excessive_bools, reason = "four independent facts of an object, not a state")]
+pub struct PlanFacts {
+    /// The menu wanted.
+    pub menu: Menu,
+    /// May anything be changed?
+    pub management: ManagementPolicy,
+    /// May a contract be taken over?
+    pub adoption: AdoptionPolicy,
+    /// May a lost contract be bought again?
+    pub recreation: RecreationPolicy,
+    /// Does the contract go with the plan?
+    pub deletion: DeletionPolicy,
+    /// Hands off?
+    pub suspend: bool,
+    /// Is it being deleted?
+    pub deleting: bool,
+    /// Does it carry our finalizer? *Finalizer and no id* means *we may have bought*; *no finalizer* means *nothing of ours is out there*.
+    pub finalizer: bool,
+    /// The id in its status.
+    pub id: Option<ContractId>,
+    /// What its status says.
+    pub reported: Option<Reported>,
+}
+
+/// What was last reported of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reported {
+    /// The status of `Ready`.
+    pub ready: Ready,
+    /// Its reason; none if it is a word of another version.
+    pub reason: Option<Reason>,
+    /// How long the plan has been going on (or stalled) since it was last otherwise.
+    pub unsettled_for: Duration,
+    /// Whether a look at FIC has ever shown the contract as completed.
+    pub completed: bool,
+}
+
+/// The Secret that a plan names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Credentials {
+    /// Not among the Secrets of our type: it does not exist, or it is of another type.
+    NotSeen,
+    /// Something is wrong with it.
+    Invalid(Defect),
+    /// It can be used.
+    Usable {
+        /// It carries the finalizer that keeps it while a contract depends on it.
+        protected: bool,
+        /// It is being deleted.
+        deleting: bool,
+    },
+}
+
+/// Who holds a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Claim {
+    /// This plan does, or may.
+    Ours,
+    /// Another plan, as namespace/name.
+    HeldBy(Box<str>),
+}

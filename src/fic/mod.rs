@@ -1,0 +1,277 @@
+//! The client of the FIC API: sign in, list, create, show, delete, and ask why an operation failed.
+//!
+//! - [`transport`]: one HTTP call, bounded in every way.
+//! - [`keystone`] and [`tokens`]: signing in, and the tokens in hand.
+//! - [`wire`]: the JSON, and what is made of it.
+
+mod keystone;
+mod tokens;
+mod transport;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use reqwest::{Method, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::contract::{Contract, ContractId};
+use crate::credentials::Credentials;
+use crate::lead::Lead;
+use crate::metrics::Metrics;
+use crate::plan::Menu;
+use crate::trouble::{Sent, Trouble};
+use tokens::Tokens;
+pub use transport::Options;
+use transport::{Reply, Silence, Transport, join, retry_after};
+
+/// Whose contract a call is about, and with which credentials it is made.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// The tenant.
+    pub tenant: Box<str>,
+    /// The credentials.
+    pub credentials: Credentials,
+}
+
+/// The client.
+pub struct Fic {
+    transport: Transport,
+    tokens: Tokens,
+    endpoint: Url,
+    keystone: Url,
+    metrics: Arc<Metrics>,
+}
+
+/// A call, as metrics name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the names of the calls of the API")]
+pub enum Call {
+    SignIn,
+    List,
+    Show,
+    Create,
+    Delete,
+    Operations,
+}
+
+impl Call {
+    /// A fixed name for metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SignIn => "sign_in",
+            Self::List => "list",
+            Self::Show => "show",
+            Self::Create => "create",
+            Self::Delete => "delete",
+            Self::Operations => "operations",
+        }
+    }
+}
+
+const SERVICES: [&str; 2] = ["v1", "premium-professional-support-services"];
+
+/// A call that did not get an answer.
+enum Miss {
+    /// It was never made.
+    NotSent(Trouble),
+    /// It was made, and no answer came.
+    Lost(Trouble),
+}
+
+impl Miss {
+    fn into_trouble(self) -> Trouble {
+        match self {
+            Self::NotSent(trouble) | Self::Lost(trouble) => trouble,
+        }
+    }
+}
+
+impl Fic {
+    /// Sets a client up.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made, such as when the trusted roots cannot be read.
+    pub fn new(endpoint: Url, keystone: Url, options: Options, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
+        Ok(Self { transport: Transport::new(options)?, tokens: Tokens::default(), endpoint, keystone, metrics })
+    }
+
+    /// The contracts of the tenant: none or one.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being known.
+    pub async fn list(&self, access: &Access) -> Result<Vec<Contract>, Trouble> {
+        let url = join(&self.endpoint, SERVICES);
+        let answer = self.call(Call::List, access, Method::GET, &url, None, None).await.map_err(Miss::into_trouble)?;
+        match answer.status {
+            200 => wire::contracts(&answer.body, &access.tenant),
+            _ => Err(answer.trouble),
+        }
+    }
+
+    /// The contract, or none where FIC says that there is none of this id.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being known.
+    pub async fn show(&self, access: &Access, id: &ContractId) -> Result<Option<Contract>, Trouble> {
+        let url = self.service(id);
+        let answer = self.call(Call::Show, access, Method::GET, &url, None, None).await.map_err(Miss::into_trouble)?;
+        match answer.status {
+            200 => wire::this_contract(&answer.body, &access.tenant, id).map(Some),
+            404 => Ok(None),
+            _ => Err(answer.trouble),
+        }
+    }
+
+    /// Buys the menu.
+    pub async fn create(&self, access: &Access, menu: Menu, lead: &Lead) -> Sent<Contract> {
+        let url = join(&self.endpoint, SERVICES);
+        let body = wire::create_body(menu);
+        match self.call(Call::Create, access, Method::POST, &url, Some(&body), Some(lead)).await {
+            Err(Miss::NotSent(trouble)) => Sent::NotSent(trouble),
+            Err(Miss::Lost(trouble)) => Sent::Unknown(trouble),
+            Ok(answer) if is_success(answer.status) => match wire::one_contract(&answer.body, &access.tenant) {
+                Ok(contract) => Sent::Accepted(contract),
+                Err(trouble) => Sent::Unknown(trouble),
+            },
+            Ok(answer) => Sent::from_answer(answer.trouble),
+        }
+    }
+
+    /// Abolishes the contract. One that FIC does not know counts as accepted: whether it is gone is for the looks to say.
+    pub async fn delete(&self, access: &Access, id: &ContractId, lead: &Lead) -> Sent<()> {
+        let url = self.service(id);
+        match self.call(Call::Delete, access, Method::DELETE, &url, None, Some(lead)).await {
+            Err(Miss::NotSent(trouble)) => Sent::NotSent(trouble),
+            Err(Miss::Lost(trouble)) => Sent::Unknown(trouble),
+            Ok(answer) if is_success(answer.status) || answer.status == 404 => Sent::Accepted(()),
+            Ok(answer) => Sent::from_answer(answer.trouble),
+        }
+    }
+
+    /// Why the last operation on the contract failed, where FIC tells. It explains and never decides, so trouble is no more than
+    /// not knowing.
+    pub async fn explain(&self, access: &Access, id: &ContractId) -> Option<Box<str>> {
+        let mut url = join(&self.endpoint, ["v1", "operations"]);
+        url.query_pairs_mut().append_pair("resourceId", id.as_str());
+        let answer = self.call(Call::Operations, access, Method::GET, &url, None, None).await.ok()?;
+        let secrets = [&access.credentials.api_key, &access.credentials.api_secret];
+        (answer.status == 200).then(|| wire::newest_error(&answer.body, id, &secrets)).flatten()
+    }
+
+    fn service(&self, id: &ContractId) -> Url {
+        join(&self.endpoint, SERVICES.into_iter().chain([id.as_str()]))
+    }
+
+    /// One call with a token in hand, and once more with a fresh one when it is answered 401.
+    async fn call(
+        &self,
+        call: Call,
+        access: &Access,
+        method: Method,
+        url: &Url,
+        body: Option<&serde_json::Value>,
+        lead: Option<&Lead>,
+    ) -> Result<Answer, Miss> {
+        let mut fresh = false;
+        loop {
+            let token = self.token(access).await.map_err(Miss::NotSent)?;
+            let reply = self.exchange(call, method.clone(), url, &token, body, lead).await?;
+            if reply.status == StatusCode::UNAUTHORIZED.as_u16() && !fresh {
+                self.tokens.discard(access, &token).await;
+                fresh = true;
+                continue;
+            }
+            return Ok(Answer::new(reply, &[&token, &access.credentials.api_key, &access.credentials.api_secret]));
+        }
+    }
+
+    async fn exchange(
+        &self,
+        call: Call,
+        method: Method,
+        url: &Url,
+        token: &SecretString,
+        body: Option<&serde_json::Value>,
+        lead: Option<&Lead>,
+    ) -> Result<Reply, Miss> {
+        let mut header = reqwest::header::HeaderValue::from_str(token.expose_secret())
+            .map_err(|_| Miss::NotSent(unavailable("a token that does not fit a header".into())))?;
+        header.set_sensitive(true);
+        let mut request = self
+            .transport
+            .client()
+            .request(method, url.clone())
+            .header("x-auth-token", header)
+            .header("content-type", "application/json");
+        if let Some(body) = body {
+            request = request.body(body.to_string());
+        }
+        let request =
+            request.build().map_err(|_| Miss::NotSent(unavailable("a request that cannot be made".into())))?;
+        let began = Instant::now();
+        let reply = self.transport.send(request, lead).await;
+        let outcome = match &reply {
+            Ok(reply) => status_class(reply.status),
+            Err(Silence::NotSent(_)) => "not_sent",
+            Err(Silence::Lost(_)) => "lost",
+        };
+        self.metrics.called(call, outcome, began.elapsed());
+        reply.map_err(|silence| match silence {
+            Silence::NotSent(what) => Miss::NotSent(unavailable(what)),
+            Silence::Lost(what) => Miss::Lost(unavailable(what)),
+        })
+    }
+
+    async fn token(&self, access: &Access) -> Result<SecretString, Trouble> {
+        self.tokens
+            .get(access, || async {
+                let began = Instant::now();
+                let signed_in =
+                    keystone::sign_in(&self.transport, &self.keystone, &access.credentials, &access.tenant).await;
+                let outcome = signed_in.as_ref().map_or_else(Trouble::category, |_| "2xx");
+                self.metrics.called(Call::SignIn, outcome, began.elapsed());
+                signed_in
+            })
+            .await
+    }
+}
+
+/// An answer, with the trouble it stands for should it not be the success that was hoped for.
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+    trouble: Trouble,
+}
+
+impl Answer {
+    fn new(reply: Reply, secrets: &[&SecretString]) -> Self {
+        let words = if is_success(reply.status) { Box::default() } else { wire::words(&reply.body, secrets) };
+        let trouble = Trouble::of_status(reply.status, words, retry_after(&reply.headers));
+        Self { status: reply.status, body: reply.body, trouble }
+    }
+}
+
+fn unavailable(what: Box<str>) -> Trouble {
+    Trouble::Unavailable { what, retry_after: None }
+}
+
+fn is_success(status: u16) -> bool {
+    (200..300).contains(&status)
+}
+
+fn status_class(status: u16) -> &'static str {
+    match status {
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        401 => "401",
+        403 => "403",
+        404 => "404",
+        409 => "409",
+        429 => "429",
+        400..=499 => "4xx",
+        500..=599 => "5xx",
+        _ => "other",
+    }
+}

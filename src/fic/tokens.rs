@@ -1,0 +1,72 @@
+//! The tokens in hand, one for each pair of credentials and tenant.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+
+use crate::fic::Access;
+use crate::fic::keystone::Token;
+use crate::trouble::Trouble;
+
+type Key = (u64, Box<str>);
+/// The lock of a slot is held while signing in, so that calls that need the same token at the same time share one sign-in.
+type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
+
+/// The tokens in hand.
+#[derive(Default)]
+pub(super) struct Tokens {
+    slots: Mutex<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    by_key: HashMap<Key, Slot>,
+    /// The next clean-up is due at this size, so that cleaning up costs little however many tenants there are.
+    clean_up_at: usize,
+}
+
+impl Tokens {
+    /// The token in hand, or a new one.
+    pub(super) async fn get<F>(&self, access: &Access, sign_in: impl FnOnce() -> F) -> Result<SecretString, Trouble>
+    where
+        F: Future<Output = Result<Token, Trouble>>,
+    {
+        let slot = self.slot(access);
+        let mut token = slot.lock().await;
+        if let Some(token) = token.as_ref().filter(|token| token.renew_at > Instant::now()) {
+            return Ok(token.value.clone());
+        }
+        let fresh = sign_in().await?;
+        let value = fresh.value.clone();
+        *token = Some(fresh);
+        Ok(value)
+    }
+
+    /// A call was answered 401: the token is no good, unless another call has replaced it already.
+    pub(super) async fn discard(&self, access: &Access, refused: &SecretString) {
+        let slot = self.slot(access);
+        let mut token = slot.lock().await;
+        if token.as_ref().is_some_and(|token| token.value.expose_secret() == refused.expose_secret()) {
+            *token = None;
+        }
+    }
+
+    fn slot(&self, access: &Access) -> Slot {
+        let mut slots = self.lock();
+        if slots.by_key.len() > slots.clean_up_at.max(64) {
+            // A slot that someone holds is in use; one whose token has expired serves nobody.
+            slots.by_key.retain(|_, slot| {
+                slot.try_lock()
+                    .map_or(true, |token| token.as_ref().is_some_and(|token| token.renew_at > Instant::now()))
+            });
+            slots.clean_up_at = slots.by_key.len() * 2;
+        }
+        Arc::clone(slots.by_key.entry((access.credentials.fingerprint, access.tenant.clone())).or_default())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,180 @@
+//! One HTTP call: bounded in time and size, paced, never redirected, and honest about whether it went out.
+
+use std::fmt::Write as _;
+use std::num::NonZeroU32;
+use std::time::{Duration, SystemTime};
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Certificate, Client, Request, Response, Url};
+use tokio::time::timeout;
+
+use crate::lead::Lead;
+
+/// The largest answer that is read.
+const LARGEST_ANSWER: usize = 1024 * 1024;
+/// How long a connection may take to stand.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an unused connection is kept: shorter than gateways do, so that a create does not go out on one that is closing.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The longest `Retry-After` that is believed; more is a fault of the sender's clock or configuration.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
+
+/// What a transport is set up with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The time for a call as a whole.
+    pub request_timeout: Duration,
+    /// Calls a second, all tenants together; 0: no limit.
+    pub requests_per_second: u32,
+    /// Roots to trust beside those of the system.
+    pub roots: Vec<Certificate>,
+}
+
+/// An answer, whatever it says.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// No answer.
+#[derive(Debug)]
+pub(super) enum Silence {
+    /// The request never went out.
+    NotSent(Box<str>),
+    /// The request may have been carried out.
+    Lost(Box<str>),
+}
+
+/// Sends calls.
+pub(super) struct Transport {
+    client: Client,
+    pace: Option<DefaultDirectRateLimiter>,
+    request_timeout: Duration,
+}
+
+impl Transport {
+    pub(super) fn new(options: Options) -> Result<Self, reqwest::Error> {
+        let client = Client::builder()
+            .user_agent(crate::USER_AGENT)
+            // A redirect would carry the token to an address that is not among the operator's own flags.
+            .redirect(reqwest::redirect::Policy::none())
+            // Whether to send again is for a decision to say, never for the transport.
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .tls_certs_merge(options.roots)
+            .build()?;
+        let pace =
+            NonZeroU32::new(options.requests_per_second).map(|rate| RateLimiter::direct(Quota::per_second(rate)));
+        Ok(Self { client, pace, request_timeout: options.request_timeout })
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Sends a request and reads its answer.
+    ///
+    /// The lead is asked for at the last moment, after every wait: a process that was frozen while it waited must not send.
+    pub(super) async fn send(&self, request: Request, lead: Option<&Lead>) -> Result<Reply, Silence> {
+        if let Some(pace) = &self.pace {
+            pace.until_ready().await;
+        }
+        if lead.is_some_and(|lead| !lead.is_sure()) {
+            return Err(Silence::NotSent("this replica is not sure to lead".into()));
+        }
+        let exchange = async {
+            let response = self.client.execute(request).await.map_err(|error| {
+                let what = describe(&error);
+                if error.is_connect() || error.is_builder() { Silence::NotSent(what) } else { Silence::Lost(what) }
+            })?;
+            read(response).await
+        };
+        timeout(self.request_timeout, exchange).await.unwrap_or_else(|_| {
+            Err(Silence::Lost(format!("no complete answer within {:?}", self.request_timeout).into()))
+        })
+    }
+}
+
+async fn read(mut response: Response) -> Result<Reply, Silence> {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > LARGEST_ANSWER => {
+                return Err(Silence::Lost("an answer of more than 1 MiB".into()));
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => break,
+            Err(error) => return Err(Silence::Lost(describe(&error))),
+        }
+    }
+    Ok(Reply { status: response.status().as_u16(), headers: std::mem::take(response.headers_mut()), body })
+}
+
+/// What went wrong, by its causes and without the address, which stands in the operator's flags.
+fn describe(error: &reqwest::Error) -> Box<str> {
+    let mut text = String::from(if error.is_timeout() {
+        "time-out"
+    } else if error.is_connect() {
+        "no connection"
+    } else {
+        "connection lost"
+    });
+    let mut innermost = None;
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        innermost = Some(cause);
+        source = cause.source();
+    }
+    if let Some(cause) = innermost {
+        let _ = write!(text, ": {cause}");
+    }
+    crate::text::words(&text, &[])
+}
+
+/// Reads `Retry-After`, as seconds or as a date.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match value.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).unwrap_or_default(),
+    };
+    Some(wait.min(LONGEST_RETRY_AFTER))
+}
+
+/// Appends path segments to an endpoint, whether or not it ends in a slash.
+pub(super) fn join<'a>(endpoint: &Url, segments: impl IntoIterator<Item = &'a str>) -> Url {
+    let mut url = endpoint.clone();
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(segments);
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_as_seconds_and_as_a_date_and_is_bounded() {
+        let of = |value: &str| retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value.parse().expect("a value"))]));
+        assert_eq!(of("7"), Some(Duration::from_secs(7)));
+        assert_eq!(of("99999999999"), Some(LONGEST_RETRY_AFTER));
+        assert_eq!(of("soon"), None);
+        assert_eq!(of("Thu, 01 Jan 1970 00:00:00 GMT"), Some(Duration::ZERO));
+        let later = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100));
+        let wait = of(&later).expect("a date");
+        assert!(wait > Duration::from_secs(90) && wait <= Duration::from_secs(100));
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn an_endpoint_may_end_in_a_slash() {
+        for endpoint in ["https://api.example/fic-eri", "https://api.example/fic-eri/"] {
+            let endpoint = Url::parse(endpoint).expect("a URL");
+            assert_eq!(join(&endpoint, ["v1", "things"]).as_str(), "https://api.example/fic-eri/v1/things");
+        }
+    }
+}

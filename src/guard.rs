@@ -1,0 +1,48 @@
+//! Letting Secrets go: the finalizer that keeps a Secret goes with the last plan that depends on it.
+//!
+//! A plan puts the finalizer on when it is about to buy; nobody but this takes it off, one Secret at a time. The directory knows
+//! which plans depend on a Secret and which are about to, so a Secret is never let go from under one of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::channel::mpsc::UnboundedReceiver;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use tracing::debug;
+
+use crate::act;
+use crate::context::Context;
+use crate::credentials::IN_USE_FINALIZER;
+use crate::directory::Key;
+use crate::watch::Bells;
+
+/// How long to wait before a Secret that could not be let go is looked at again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Looks at the Secrets it is told of, until the process ends.
+pub async fn run(context: Arc<Context>, mut told: UnboundedReceiver<Key>, bells: Bells) {
+    while let Some(key) = told.next().await {
+        let cached = context.secrets.get(&ObjectRef::new(&key.name).within(&key.namespace));
+        let Some(secret) = cached.filter(|secret| secret.finalizers().iter().any(|name| name == IN_USE_FINALIZER))
+        else {
+            continue;
+        };
+        if context.is_stopping() || !context.directory.begin_release(&key) {
+            continue;
+        }
+        match act::release_secret(&context, &secret).await {
+            Ok(version) => context.directory.end_release(&key, version),
+            Err(interrupt) => {
+                context.directory.end_release(&key, None);
+                debug!(secret = %key, %interrupt, "not let go yet");
+                let bells = bells.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(RETRY).await;
+                    bells.check_secret(key);
+                });
+            }
+        }
+    }
+}

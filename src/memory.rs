@@ -1,0 +1,249 @@
+//! What the process remembers of a plan between passes.
+//!
+//! All of it may be lost at any moment (a crash, another leader): what must not be lost stands in the plan itself. A fresh
+//! memory therefore assumes the worst: that a create may be open, and that nothing has been seen.
+
+use std::time::Duration;
+
+use crate::contract::{Contract, ContractId};
+use crate::facts::{PlanFacts, Uptime};
+use crate::pass::News;
+use crate::trouble::{Sent, Trouble};
+
+/// How many looks in a row, a poll interval apart, must find nothing before nothing is believed to be there: FIC may show a write
+/// some time after it has accepted it.
+pub const LOOKS_TO_BELIEVE: u32 = 3;
+
+/// What the process remembers of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Memory {
+    /// Where the create stands.
+    pub create: Create,
+    /// Where the delete stands.
+    pub delete: Option<Delete>,
+    /// The contract that was given up as lost before the create that is due.
+    pub lost: Option<ContractId>,
+    /// A look of this process has shown the plan's contract.
+    pub sighted: bool,
+    /// How many looks in a row have not shown the plan's contract, by two witnesses each.
+    pub absences: u32,
+    /// Since when the contract has been in progress.
+    pub in_progress_since: Option<Uptime>,
+    /// When FIC last answered for this plan (or when the process first heard of the plan).
+    pub last_seen: Uptime,
+    /// How many passes in a row ended in trouble.
+    pub failures: u32,
+    /// FIC asked to be left alone until then.
+    pub hold_until: Option<Uptime>,
+}
+
+/// Where the create of a plan stands, as far as this process knows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Create {
+    /// None was sent since the finalizer was put on (by this process).
+    Unsent,
+    /// One may have been carried out: sent without an answer, or by a process before this one.
+    Open {
+        /// How many looks since have shown no contract.
+        empty_looks: u32,
+        /// How often a create was sent again since.
+        resent: u32,
+    },
+    /// One was refused for certain, and no other was open: nothing was bought.
+    Refused,
+    /// One was accepted, and its id is not recorded yet.
+    Accepted(Contract),
+}
+
+/// Where the delete of a plan's contract stands, as far as this process knows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Delete {
+    /// When it was sent.
+    pub sent_at: Uptime,
+    /// Whether FIC is known to have accepted it.
+    pub accepted: bool,
+    /// How many looks since have shown the contract as if nothing had been sent.
+    pub unchanged_looks: u32,
+    /// FIC has said that it failed.
+    pub failed: bool,
+}
+
+impl Memory {
+    /// The memory of a plan that this process has never met.
+    #[must_use]
+    pub fn fresh(plan: &PlanFacts, now: Uptime) -> Self {
+        let create = if plan.finalizer { Create::Open { empty_looks: 0, resent: 0 } } else { Create::Unsent };
+        Self {
+            create,
+            delete: None,
+            lost: None,
+            sighted: false,
+            absences: 0,
+            in_progress_since: None,
+            last_seen: now,
+            failures: 0,
+            hold_until: None,
+        }
+    }
+
+    /// Someone changed the plan, its Secret or asked for a look: whatever was waited for starts anew, but for what FIC asked.
+    pub fn woken(&mut self) {
+        self.failures = 0;
+        if self.delete.as_ref().is_some_and(|delete| delete.failed) {
+            self.delete = None;
+        }
+    }
+
+    /// Takes in one thing learnt.
+    pub fn learn(&mut self, news: &News, plan: &PlanFacts, now: Uptime) {
+        match news {
+            News::Listed(Ok(contracts)) => {
+                self.answered(now);
+                match &plan.id {
+                    Some(id) => self.witness(contracts.iter().find(|contract| contract.id == *id), plan, now),
+                    None if contracts.is_empty() => self.nothing_listed(),
+                    None => {}
+                }
+            }
+            News::Shown(Ok(shown)) => {
+                self.answered(now);
+                if shown.is_some() {
+                    self.witness(shown.as_ref(), plan, now);
+                }
+            }
+            News::Listed(Err(trouble)) | News::Shown(Err(trouble)) => self.troubled(trouble, now),
+            News::Created(outcome) => self.created(outcome, now),
+            News::Deleted(outcome) => self.deleted(outcome, now),
+            News::FinalizerAdded | News::FinalizerRemoved => self.create = Create::Unsent,
+            News::IdRecorded => {
+                self.create = Create::Unsent;
+                self.lost = None;
+                self.absences = 0;
+            }
+            News::IdForgotten(lost) => {
+                self.create = Create::Unsent;
+                self.lost.clone_from(lost);
+                self.sighted = false;
+                self.absences = 0;
+            }
+            News::Secret(_) | News::Holder(_) | News::Definition(_) | News::Explained(_) | News::SecretProtected => {}
+        }
+    }
+
+    /// A pass came to rest: one without trouble ends the backoff. A single answer does not, or a create that fails between two
+    /// looks that succeed would be sent at full pace.
+    pub fn rested(&mut self, troubled: bool) {
+        if !troubled {
+            self.failures = 0;
+        }
+    }
+
+    fn answered(&mut self, now: Uptime) {
+        self.last_seen = now;
+    }
+
+    fn troubled(&mut self, trouble: &Trouble, now: Uptime) {
+        self.failures = self.failures.saturating_add(1);
+        if let Some(wait) = trouble.retry_after() {
+            self.hold_until = Some(now.saturating_add(wait));
+        }
+    }
+
+    /// The plan's contract was shown, or two witnesses have not seen it.
+    fn witness(&mut self, contract: Option<&Contract>, plan: &PlanFacts, now: Uptime) {
+        use crate::contract::OperationStatus::{Completed, Error, Other, Processing};
+        let Some(contract) = contract else {
+            self.absences = self.absences.saturating_add(1);
+            return;
+        };
+        self.sighted = true;
+        self.absences = 0;
+        match contract.status {
+            Processing | Other(_) => {
+                if self.in_progress_since.is_none() {
+                    self.in_progress_since = Some(now.saturating_sub(plan.in_progress_for()));
+                }
+            }
+            Completed => {
+                self.in_progress_since = None;
+                if let Some(delete) = &mut self.delete {
+                    delete.unchanged_looks = delete.unchanged_looks.saturating_add(1);
+                }
+            }
+            Error => {
+                self.in_progress_since = None;
+                if let Some(delete) = &mut self.delete {
+                    delete.failed = true;
+                }
+            }
+        }
+    }
+
+    fn nothing_listed(&mut self) {
+        match &mut self.create {
+            Create::Open { empty_looks, .. } => *empty_looks = empty_looks.saturating_add(1),
+            Create::Unsent | Create::Refused | Create::Accepted(_) => {}
+        }
+    }
+
+    fn created(&mut self, outcome: &Sent<Contract>, now: Uptime) {
+        let resent = match &self.create {
+            Create::Open { resent, .. } => Some(resent.saturating_add(1)),
+            Create::Unsent | Create::Refused | Create::Accepted(_) => None,
+        };
+        if let Some(trouble) = outcome.trouble() {
+            self.troubled(trouble, now);
+        }
+        match outcome {
+            Sent::Accepted(contract) => self.create = Create::Accepted(contract.clone()),
+            Sent::Refused(_) => {
+                self.create = match resent {
+                    Some(resent) => Create::Open { empty_looks: 0, resent },
+                    None => Create::Refused,
+                }
+            }
+            Sent::Unknown(_) => self.create = Create::Open { empty_looks: 0, resent: resent.unwrap_or(0) },
+            Sent::NotSent(_) => {}
+        }
+    }
+
+    fn deleted(&mut self, outcome: &Sent<()>, now: Uptime) {
+        if let Some(trouble) = outcome.trouble() {
+            self.troubled(trouble, now);
+        }
+        let accepted = match outcome {
+            Sent::Accepted(()) => true,
+            Sent::Unknown(_) => false,
+            Sent::Refused(_) | Sent::NotSent(_) => return,
+        };
+        self.in_progress_since = Some(now);
+        self.delete = Some(Delete { sent_at: now, accepted, unchanged_looks: 0, failed: false });
+    }
+}
+
+impl Create {
+    /// Whether enough looks have shown nothing to believe that an open create left nothing behind. Each time that one is sent
+    /// again, twice as many are asked for.
+    #[must_use]
+    pub fn is_believed_void(&self) -> bool {
+        match self {
+            Self::Unsent | Self::Refused => true,
+            Self::Open { empty_looks, resent } => *empty_looks >= LOOKS_TO_BELIEVE << (*resent).min(6),
+            Self::Accepted(_) => false,
+        }
+    }
+}
+
+impl PlanFacts {
+    /// How long an operation has been reported as in progress already, before this process saw it.
+    fn in_progress_for(&self) -> Duration {
+        use crate::condition::Reason;
+        match &self.reported {
+            Some(reported) => match reported.reason {
+                Some(Reason::Processing | Reason::OperationTimedOut) => reported.unsettled_for,
+                _ => Duration::ZERO,
+            },
+            None => Duration::ZERO,
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! *Observe*: what there is to see. The plan and its Secret come from the caches; each look of a decision is one call, to the API
+//! server or to FIC. Nothing is changed here.
+
+use std::sync::atomic::Ordering;
+
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::ListParams;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt};
+use tracing::warn;
+
+use crate::claim::{self, Contender};
+use crate::clock::Clock;
+use crate::condition::{READY, RECONCILING, Ready, Reason, STALLED};
+use crate::context::{Context, CredentialsStimulus, Stimulus};
+use crate::contract::ContractId;
+use crate::crd;
+use crate::credentials::{self, CredentialsSecret, IN_USE_FINALIZER, SECRET_TYPE};
+use crate::decide::Look;
+use crate::directory::Key;
+use crate::facts::{Claim, Credentials, PlanFacts, Reported};
+use crate::fic::Access;
+use crate::interrupt::Interrupt;
+use crate::pass::{Definition, News, Unseen};
+use crate::plan::{CONTRACT_FINALIZER, PremiumSupportPlan, PremiumSupportPlanStatus, RECONCILE_REQUESTED_AT, version};
+
+/// A plan and what belongs to it, as they are seen during a pass.
+pub struct View {
+    /// The plan, as last read or written.
+    pub plan: PremiumSupportPlan,
+    /// Its name.
+    pub key: Key,
+    /// The plan, reduced to what decisions depend on.
+    pub facts: PlanFacts,
+    /// The Secret, reduced likewise.
+    pub credentials: Credentials,
+    /// The version of the Secret that is cached.
+    pub secret_version: Option<String>,
+    /// What calls are made with, if the Secret can be used.
+    pub access: Option<Access>,
+    /// Who holds the tenant, as far as is known.
+    pub claim: Claim,
+}
+
+impl View {
+    /// What the caches have.
+    #[must_use]
+    pub fn of(context: &Context, plan: PremiumSupportPlan) -> Self {
+        let key = Key::of(&plan);
+        let facts = plan_facts(&plan, context.clock);
+        let claim = context.directory.claim(&key, &plan.spec.tenant_id);
+        let mut view =
+            Self { plan, key, facts, credentials: Credentials::NotSeen, secret_version: None, access: None, claim };
+        view.read_secret(context);
+        view
+    }
+
+    /// Takes in the plan as it is now, after a write of ours or a fresh read.
+    pub fn replace_plan(&mut self, context: &Context, plan: PremiumSupportPlan) {
+        context.bells.ripple(context.directory.put(&plan));
+        self.facts = plan_facts(&plan, context.clock);
+        self.plan = plan;
+        self.claim = context.directory.claim(&self.key, &self.plan.spec.tenant_id);
+    }
+
+    /// The Secret that the plan names.
+    #[must_use]
+    pub fn secret(&self) -> Key {
+        Key::of_secret(&self.plan)
+    }
+
+    /// What would wake the plan if it changed.
+    #[must_use]
+    pub fn stimulus(&self) -> Stimulus {
+        let facts = match &self.credentials {
+            // What the Secret's own finalizer does wakes a plan only where it is missing from a Secret in use.
+            Credentials::Usable { protected, deleting } => {
+                Credentials::Usable { protected: *protected || !self.facts.finalizer, deleting: *deleting }
+            }
+            other @ (Credentials::NotSeen | Credentials::Invalid(_)) => other.clone(),
+        };
+        Stimulus {
+            generation: self.plan.metadata.generation,
+            requested_at: self.plan.annotations().get(RECONCILE_REQUESTED_AT).cloned(),
+            deleting: self.facts.deleting,
+            finalizer: self.facts.finalizer,
+            credentials: CredentialsStimulus {
+                facts,
+                fingerprint: self.access.as_ref().map(|access| access.credentials.fingerprint),
+            },
+            claim: self.claim.clone(),
+        }
+    }
+
+    fn read_secret(&mut self, context: &Context) {
+        let key = self.secret();
+        let found = context.secrets.get(&ObjectRef::new(&key.name).within(&key.namespace));
+        let Some(secret) = found.as_deref() else { return };
+        self.secret_version.clone_from(&secret.metadata.resource_version);
+        match &secret.credentials.0 {
+            Err(defect) => self.credentials = Credentials::Invalid(defect.clone()),
+            Ok(credentials) => {
+                self.credentials = Credentials::Usable {
+                    protected: is_protected(context, &key, secret),
+                    deleting: secret.metadata.deletion_timestamp.is_some(),
+                };
+                self.access = Some(Access {
+                    tenant: self.plan.spec.tenant_id.as_str().into(),
+                    credentials: credentials::Credentials::clone(credentials),
+                });
+            }
+        }
+    }
+}
+
+fn is_protected(context: &Context, key: &Key, secret: &CredentialsSecret) -> bool {
+    let carried = secret.finalizers().iter().any(|name| name == IN_USE_FINALIZER);
+    carried && !context.directory.is_released_since(key, version(secret.metadata.resource_version.as_deref()))
+}
+
+/// A plan, reduced to what decisions depend on.
+#[must_use]
+pub fn plan_facts(plan: &PremiumSupportPlan, clock: Clock) -> PlanFacts {
+    let spec = &plan.spec;
+    PlanFacts {
+        menu: spec.menu,
+        management: spec.management_policy,
+        adoption: spec.adoption_policy,
+        recreation: spec.recreation_policy,
+        deletion: spec.deletion_policy,
+        suspend: spec.suspend,
+        deleting: plan.metadata.deletion_timestamp.is_some(),
+        finalizer: plan.finalizers().iter().any(|name| name == CONTRACT_FINALIZER),
+        id: plan.status.as_ref().and_then(|status| ContractId::parse(status.id.as_deref()?)),
+        reported: plan.status.as_ref().and_then(|status| reported(status, clock)),
+    }
+}
+
+fn reported(status: &PremiumSupportPlanStatus, clock: Clock) -> Option<Reported> {
+    let find = |type_: &str| status.conditions.iter().find(|condition| condition.type_ == type_);
+    let ready = find(READY)?;
+    let unsettled = find(RECONCILING).or_else(|| find(STALLED));
+    Some(Reported {
+        ready: match ready.status.as_str() {
+            "True" => Ready::True,
+            "Unknown" => Ready::Unknown,
+            _ => Ready::False,
+        },
+        reason: Reason::parse(&ready.reason),
+        unsettled_for: unsettled.map(|condition| clock.since(condition.last_transition_time.0)).unwrap_or_default(),
+        completed: status.operation_status.as_deref() == Some("Completed"),
+    })
+}
+
+/// Takes one look.
+///
+/// # Errors
+/// When the API server cannot be asked, or the plan is no longer there.
+pub async fn look(context: &Context, view: &mut View, look: &Look) -> Result<News, Interrupt> {
+    Ok(match look {
+        Look::Secret => News::Secret(look_for_secret(context, view).await?),
+        Look::Holder => News::Holder(look_for_holder(context, view).await?),
+        Look::Definition => News::Definition(look_at_definition(context).await?),
+        Look::List => News::Listed(context.fic.list(view.access()?).await),
+        Look::Show(id) => News::Shown(context.fic.show(view.access()?, id).await),
+        Look::Explain(id) => News::Explained(context.fic.explain(view.access()?, id).await),
+    })
+}
+
+impl View {
+    /// What calls are made with.
+    pub(crate) fn access(&self) -> Result<&Access, Interrupt> {
+        self.access.as_ref().ok_or(Interrupt::Defect("a call was decided on without credentials"))
+    }
+}
+
+/// A Secret that is not among those of our type: is there one of another type? Only its name is asked for, never its data.
+async fn look_for_secret(context: &Context, view: &View) -> Result<Unseen, Interrupt> {
+    let key = view.secret();
+    let api = Api::<PartialObjectMeta<Secret>>::namespaced(context.client.clone(), &key.namespace);
+    let of_another_type = ListParams::default().fields(&format!("metadata.name={},type!={SECRET_TYPE}", key.name));
+    let found = api.list_metadata(&of_another_type).await?;
+    Ok(if found.items.is_empty() { Unseen::Absent } else { Unseen::WrongType })
+}
+
+/// The plans of the tenant by the API server's own word, among them this one: who holds the tenant, and what does the plan
+/// itself say by now?
+async fn look_for_holder(context: &Context, view: &mut View) -> Result<Claim, Interrupt> {
+    let of_tenant = ListParams::default().fields(&format!("spec.tenantID={}", view.plan.spec.tenant_id));
+    let mut plans = Vec::new();
+    for api in apis(context) {
+        // Plans that cannot be decoded name no tenant that could be trusted; they hold nothing.
+        plans.extend(api.list(&of_tenant).await?.items.into_iter().filter_map(|guard| guard.0.ok()));
+    }
+    let contenders = plans.iter().map(|plan| (Key::of(plan), Contender::of(plan))).collect::<Vec<_>>();
+    let claim = match claim::holder(&contenders, |(_, contender)| contender) {
+        Some((key, _)) if *key != view.key => Claim::HeldBy(key.to_string().into()),
+        Some(_) | None => Claim::Ours,
+    };
+    let uid = view.plan.metadata.uid.clone();
+    let itself = plans.into_iter().find(|plan| plan.metadata.uid == uid).ok_or(Interrupt::Gone)?;
+    view.replace_plan(context, itself);
+    Ok(claim)
+}
+
+fn apis(context: &Context) -> Vec<Api<DeserializeGuard<PremiumSupportPlan>>> {
+    let namespaced = |namespace: &String| Api::namespaced(context.client.clone(), namespace);
+    if context.namespaces.is_empty() {
+        vec![Api::all(context.client.clone())]
+    } else {
+        context.namespaces.iter().map(namespaced).collect()
+    }
+}
+
+async fn look_at_definition(context: &Context) -> Result<Definition, Interrupt> {
+    let api = Api::<PartialObjectMeta<CustomResourceDefinition>>::all(context.client.clone());
+    match api.get_metadata_opt(crd::NAME).await {
+        Ok(Some(definition)) if definition.metadata.deletion_timestamp.is_none() => Ok(Definition::Stands),
+        Ok(Some(_) | None) => Ok(Definition::Leaving),
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            if !context.definition_unreadable.swap(true, Ordering::Relaxed) {
+                warn!(
+                    definition = crd::NAME,
+                    "may not read the CustomResourceDefinition: plans that go because it is deleted will abolish their contracts. \
+                     Allow get on this one definition, or set deletionPolicy: Retain before uninstalling"
+                );
+            }
+            Ok(Definition::Stands)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,207 @@
+//! The loop: observe → decide → act → report, until the decision comes to rest.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use tracing::{debug, error, info, warn};
+
+use crate::act;
+use crate::context::{Context, Note};
+use crate::decide::{Step, Verdict, Wait, decide};
+use crate::facts::Facts;
+use crate::interrupt::Interrupt;
+use crate::memory::Memory;
+use crate::observe::{self, View};
+use crate::pass::{News, Pass};
+use crate::plan::{PremiumSupportPlan, version};
+
+/// More steps than any pass takes: a decision that never rests is a defect, and must not spin.
+const MOST_STEPS: usize = 40;
+/// The first wait of a backoff; each further one is twice as long.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// The longest wait of a backoff.
+const LONGEST_BACKOFF: Duration = Duration::from_mins(5);
+/// When the cache is behind our own write; the watch is faster than this.
+const CACHE_CATCH_UP: Duration = Duration::from_secs(1);
+
+/// One pass over one plan.
+///
+/// # Errors
+/// Never: whatever happens is either reported in the plan's status or, when the pass was interrupted, waited out.
+pub async fn reconcile(
+    plan: Arc<DeserializeGuard<PremiumSupportPlan>>,
+    context: Arc<Context>,
+) -> Result<Action, Infallible> {
+    let Ok(plan) = &plan.0 else {
+        // The watch has said so in the log. It wakes us when the object is mended.
+        return Ok(Action::await_change());
+    };
+    let began = Instant::now();
+    let mut view = View::of(&context, plan.clone());
+    let mut note = match take_note(&context, &view) {
+        Ok(note) => note,
+        Err(rest) => return Ok(rest),
+    };
+    let outcome = pass(&context, &mut view, &mut note.memory).await;
+    let result = outcome.as_ref().map_or_else(Interrupt::category, |_| "rested");
+    let action = conclude(&context, &view, note, outcome);
+    context.metrics.passed(result, began.elapsed());
+    Ok(action)
+}
+
+/// The pass itself: each step is decided on all that is known, and what it brings to light is learnt before the next.
+async fn pass(context: &Context, view: &mut View, memory: &mut Memory) -> Result<Wait, Interrupt> {
+    let mut pass = Pass::default();
+    for _ in 0..MOST_STEPS {
+        let step = decide(&Facts {
+            now: context.clock.uptime(),
+            settings: &context.settings,
+            plan: &view.facts,
+            credentials: &view.credentials,
+            claim: &view.claim,
+            memory,
+            pass: &pass,
+        });
+        let news = match &step {
+            Step::Look(_) | Step::Act(_) if context.is_stopping() => return Err(Interrupt::Stopping),
+            Step::Look(look) => Some(observe::look(context, view, look).await?),
+            Step::Act(act) => Some(act::act(context, view, act).await?),
+            Step::Report(verdict) => report(context, view, verdict).await?,
+            Step::Rest { verdict, wait } => {
+                let news = match verdict {
+                    Some(verdict) => report(context, view, verdict).await?,
+                    None => None,
+                };
+                learn(context, view, memory, &mut pass, news.as_ref());
+                memory.rested(matches!(wait, Wait::Backoff | Wait::Until(_)));
+                return Ok(*wait);
+            }
+        };
+        learn(context, view, memory, &mut pass, news.as_ref());
+    }
+    Err(Interrupt::Defect("a pass that does not come to rest"))
+}
+
+async fn report(context: &Context, view: &mut View, verdict: &Verdict) -> Result<Option<News>, Interrupt> {
+    act::publish(context, view, verdict).await
+}
+
+fn learn(context: &Context, view: &View, memory: &mut Memory, pass: &mut Pass, news: Option<&News>) {
+    if let Some(news) = news {
+        memory.learn(news, &view.facts, context.clock.uptime());
+        pass.learn(news);
+    }
+}
+
+/// What is remembered of the plan, or how long to rest if nothing has called for a pass: most are called by our own writes.
+fn take_note(context: &Context, view: &View) -> Result<Note, Action> {
+    let now = context.clock.uptime();
+    let uid = view.plan.metadata.uid.as_deref().unwrap_or_default();
+    let Some(mut note) = context.notes.get(uid) else {
+        let memory = Memory::fresh(&view.facts, now);
+        return Ok(Note { memory, stimulus: None, rest_until: None, written: 0 });
+    };
+    if version(view.plan.metadata.resource_version.as_deref()).is_some_and(|cached| cached < note.written) {
+        return Err(Action::requeue(CACHE_CATCH_UP));
+    }
+    if note.stimulus.as_ref() == Some(&view.stimulus()) {
+        match note.rest_until {
+            Some(until) if until > now => return Err(Action::requeue(until.saturating_sub(now))),
+            Some(_) => {}
+            None => return Err(Action::await_change()),
+        }
+    } else if note.stimulus.is_some() {
+        note.memory.woken();
+    }
+    Ok(note)
+}
+
+/// Keeps what is to be remembered, and says when to look again.
+fn conclude(context: &Context, view: &View, mut note: Note, outcome: Result<Wait, Interrupt>) -> Action {
+    if let Some(secret) = context.directory.settle(&view.key) {
+        // It was meant to be used and is not: it may be let go.
+        context.bells.check_secret(secret);
+    }
+    let uid = view.plan.metadata.uid.as_deref().unwrap_or_default();
+    let wait = match outcome {
+        Ok(wait) => {
+            note.stimulus = Some(view.stimulus());
+            duration(context, &note.memory, wait)
+        }
+        Err(interrupt) => {
+            // The next pass must not find the stimulus it knows, or it would rest.
+            note.stimulus = None;
+            Some(after_interrupt(view, &mut note.memory, &interrupt))
+        }
+    };
+    note.rest_until = wait.map(|wait| context.clock.uptime().saturating_add(wait));
+    note.written = version(view.plan.metadata.resource_version.as_deref()).unwrap_or(0).max(note.written);
+    if context.directory.uid(&view.key).as_deref() == Some(uid) {
+        context.notes.put(uid, note);
+    } else {
+        context.notes.forget(uid);
+    }
+    wait.map_or_else(Action::await_change, Action::requeue)
+}
+
+/// How long a wait is. Waits that many plans share are spread, so that they do not all come at once.
+fn duration(context: &Context, memory: &Memory, wait: Wait) -> Option<Duration> {
+    let settings = &context.settings;
+    Some(match wait {
+        Wait::Poll => spread(settings.poll_interval, 0.1),
+        Wait::Resync => spread(settings.resync_interval, 0.1),
+        Wait::Backoff => backoff(memory.failures),
+        Wait::Until(until) => until.saturating_sub(context.clock.uptime()),
+        Wait::Change => return None,
+    })
+}
+
+fn after_interrupt(view: &View, memory: &mut Memory, interrupt: &Interrupt) -> Duration {
+    match interrupt {
+        Interrupt::Conflict | Interrupt::SecretBusy => {
+            debug!(plan = %view.key, %interrupt, "tried again");
+            spread(FIRST_BACKOFF, 0.5)
+        }
+        Interrupt::Gone | Interrupt::Stopping | Interrupt::NotLeading => {
+            info!(plan = %view.key, %interrupt, "left alone");
+            FIRST_BACKOFF
+        }
+        Interrupt::Kubernetes(_) => {
+            memory.failures = memory.failures.saturating_add(1);
+            warn!(plan = %view.key, %interrupt, "tried again");
+            backoff(memory.failures)
+        }
+        Interrupt::Defect(_) => {
+            error!(plan = %view.key, %interrupt, "please report this");
+            LONGEST_BACKOFF
+        }
+    }
+}
+
+/// One second, doubling with each failure after the first, up to five minutes.
+fn backoff(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    spread(FIRST_BACKOFF.saturating_mul(1 << doublings).min(LONGEST_BACKOFF), 0.2)
+}
+
+/// A wait, made longer or shorter by up to this part of it.
+fn spread(wait: Duration, part: f64) -> Duration {
+    wait.mul_f64(1.0 + part * (fastrand::f64() * 2.0 - 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backoff_doubles_from_one_second_to_five_minutes() {
+        for (failures, seconds) in [(0, 1.0), (1, 1.0), (2, 2.0), (3, 4.0), (9, 256.0), (10, 300.0), (u32::MAX, 300.0)]
+        {
+            let wait = backoff(failures).as_secs_f64();
+            assert!((seconds * 0.8..=seconds * 1.2).contains(&wait), "{failures}: {wait}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Words from outside, made fit for a status, an event or a log.
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// The most that is kept of a message from outside, in characters.
+const WORDS: usize = 300;
+/// The most that is kept of a single word from outside (a status, a menu, a date), in characters.
+const WORD: usize = 64;
+
+/// A message from outside: one line, no control characters, cut, and without any of the secrets that the caller used.
+#[must_use]
+pub fn words(raw: &str, secrets: &[&SecretString]) -> Box<str> {
+    let mut text = one_line(raw, WORDS * 8);
+    for secret in secrets {
+        let secret = secret.expose_secret();
+        if !secret.is_empty() {
+            text = text.replace(secret, "[redacted]");
+        }
+    }
+    cut(text, WORDS).into()
+}
+
+/// A single word from outside.
+#[must_use]
+pub fn word(raw: &str) -> Box<str> {
+    cut(one_line(raw, WORD * 4), WORD).into()
+}
+
+/// Every run of white space, control characters and invisible direction marks becomes one space.
+fn one_line(raw: &str, most: usize) -> String {
+    let mut line = String::new();
+    for part in raw.split(|c: char| c.is_whitespace() || c.is_control() || is_direction_mark(c)) {
+        if part.is_empty() {
+            continue;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(part);
+        if line.len() > most {
+            break;
+        }
+    }
+    line
+}
+
+/// Marks that make a terminal show text in another order than it stands in.
+fn is_direction_mark(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+fn cut(mut text: String, most: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_and_line_breaks_become_single_spaces() {
+        assert_eq!(&*words("  a\r\n\tb\u{1b}[31mc\u{0}\u{202e}d ", &[]), "a b [31mc d");
+    }
+
+    #[test]
+    fn long_words_are_cut_on_a_character() {
+        let cut = words(&"ü".repeat(10_000), &[]);
+        assert_eq!(cut.chars().count(), WORDS + 1);
+        assert!(cut.ends_with('…'));
+        assert_eq!(word(&"x".repeat(1000)).chars().count(), WORD + 1);
+    }
+
+    #[test]
+    fn secrets_are_taken_out_even_where_the_cut_falls() {
+        let secret = SecretString::from("s3cret-value");
+        let raw = format!("{}{}", "x".repeat(WORDS - 4), "s3cret-value is wrong");
+        let clean = words(&raw, &[&secret]);
+        assert!(!clean.contains("s3cr"), "{clean}");
+        assert!(words("key s3cret-value", &[&secret]).contains("[redacted]"));
+    }
+}

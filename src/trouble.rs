@@ -1,0 +1,130 @@
+//! What can go wrong between the operator and FIC, sorted once, here, by what it means for a plan.
+//!
+//! HTTP codes are read in one place ([`Trouble::of_status`]); from there on only these words travel.
+
+use std::time::Duration;
+
+/// A call that did not give what was asked for. The texts inside are short, and clean of control characters and secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Trouble {
+    /// No connection, a time-out, a 5xx, an answer that cannot be read: it may work the next time.
+    Unavailable {
+        /// What was seen.
+        what: Box<str>,
+        /// How long FIC asks to be left alone, where it says so.
+        retry_after: Option<Duration>,
+    },
+    /// 429.
+    RateLimited {
+        /// How long FIC asks to be left alone, where it says so.
+        retry_after: Option<Duration>,
+    },
+    /// Keystone refuses the credentials.
+    AuthenticationFailed {
+        /// Keystone's own words.
+        words: Box<str>,
+    },
+    /// 403, or 401 again with a fresh token: the API user may not do this.
+    PermissionDenied {
+        /// The API's own words.
+        words: Box<str>,
+    },
+    /// 400.
+    Rejected {
+        /// The API's own words.
+        words: Box<str>,
+    },
+    /// 409.
+    Conflict {
+        /// The API's own words.
+        words: Box<str>,
+    },
+    /// An answer that speaks of another tenant or another contract than the one asked about.
+    Unexpected {
+        /// What was seen.
+        what: Box<str>,
+    },
+}
+
+impl Trouble {
+    /// Sorts an HTTP status that is not the success the call knows.
+    ///
+    /// 401 stands with 403: the caller has already tried a fresh token. A code that no reference names (a redirect, 404 on a
+    /// collection, 418) tells nothing about the contract, so it is as good as no answer.
+    #[must_use]
+    pub fn of_status(status: u16, words: Box<str>, retry_after: Option<Duration>) -> Self {
+        match status {
+            400 => Self::Rejected { words },
+            401 | 403 => Self::PermissionDenied { words },
+            409 => Self::Conflict { words },
+            429 => Self::RateLimited { retry_after },
+            other => Self::Unavailable { what: format!("HTTP {other}").into(), retry_after },
+        }
+    }
+
+    /// How long FIC asked to be left alone.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } | Self::RateLimited { retry_after } => *retry_after,
+            Self::AuthenticationFailed { .. }
+            | Self::PermissionDenied { .. }
+            | Self::Rejected { .. }
+            | Self::Conflict { .. }
+            | Self::Unexpected { .. } => None,
+        }
+    }
+
+    /// A fixed name for metrics and logs.
+    #[must_use]
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Unavailable { .. } => "unavailable",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::AuthenticationFailed { .. } => "authentication_failed",
+            Self::PermissionDenied { .. } => "permission_denied",
+            Self::Rejected { .. } => "rejected",
+            Self::Conflict { .. } => "conflict",
+            Self::Unexpected { .. } => "unexpected_answer",
+        }
+    }
+}
+
+/// What became of a call that changes something.
+///
+/// The difference between *refused* and *unknown* is what the operator lives by: after a refusal nothing was bought,
+/// after silence something may have been.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Sent<T> {
+    /// Accepted.
+    Accepted(T),
+    /// Refused for certain: it had no effect.
+    Refused(Trouble),
+    /// It went out, and whether it had an effect is not known.
+    Unknown(Trouble),
+    /// It never went out, or was turned away at the door unread: nothing happened.
+    NotSent(Trouble),
+}
+
+impl<T> Sent<T> {
+    /// Sorts an answer that is not the acceptance: what the reference and its gateway say of a request they did not carry out.
+    #[must_use]
+    pub fn from_answer(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Rejected { .. } | Trouble::PermissionDenied { .. } | Trouble::Conflict { .. } => {
+                Self::Refused(trouble)
+            }
+            Trouble::RateLimited { .. } | Trouble::AuthenticationFailed { .. } => Self::NotSent(trouble),
+            Trouble::Unavailable { .. } | Trouble::Unexpected { .. } => Self::Unknown(trouble),
+        }
+    }
+
+    /// The trouble, where there is one.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&Trouble> {
+        match self {
+            Self::Accepted(_) => None,
+            Self::Refused(trouble) | Self::Unknown(trouble) | Self::NotSent(trouble) => Some(trouble),
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! The watches: they fill the caches, keep the directory, and wake plans.
+//!
+//! One stream for all namespaces watched feeds one cache. kube's own reflector would empty the cache at each listing of each
+//! namespace, so a listing is taken in object by object here, and what it no longer shows is taken out at its end. That also
+//! keeps a second copy of everything from standing in memory during a listing.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::channel::mpsc::UnboundedSender;
+use futures::stream::{BoxStream, StreamExt, select_all};
+use kube::api::Api;
+use kube::core::{DeserializeGuard, NamespaceResourceScope, ObjectMeta};
+use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watch};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+use tracing::{debug, warn};
+
+use crate::context::Notes;
+use crate::credentials::{CredentialsSecret, IN_USE_FINALIZER, SECRET_TYPE};
+use crate::directory::{Directory, Key, Ripples};
+use crate::metrics::Metrics;
+use crate::plan::{PremiumSupportPlan, RECONCILE_REQUESTED_AT};
+
+/// A plan as the watch brings it: one that cannot be decoded does not stop the watch.
+pub type WatchedPlan = DeserializeGuard<PremiumSupportPlan>;
+
+/// Where waking a plan, or looking at a Secret, is asked for.
+#[derive(Clone)]
+pub struct Bells {
+    /// Plans to look at.
+    pub plans: UnboundedSender<ObjectRef<WatchedPlan>>,
+    /// Secrets that may be let go.
+    pub secrets: UnboundedSender<Key>,
+}
+
+impl Bells {
+    /// Wakes a plan.
+    pub fn wake(&self, key: &Key) {
+        // A bell without a listener rings when the process ends; nobody needs to wake then.
+        let _ = self.plans.unbounded_send(ObjectRef::new(&key.name).within(&key.namespace));
+    }
+
+    /// Has a Secret looked at.
+    pub fn check_secret(&self, key: Key) {
+        let _ = self.secrets.unbounded_send(key);
+    }
+
+    /// Tells everyone whom a change of a plan concerns.
+    pub fn ripple(&self, ripples: Ripples) {
+        for plan in &ripples.plans {
+            self.wake(plan);
+        }
+        for secret in ripples.secrets {
+            self.check_secret(secret);
+        }
+    }
+}
+
+/// What is watched.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// The namespaces; none: all.
+    pub namespaces: Vec<String>,
+    /// Only plans with these labels.
+    pub label_selector: Option<String>,
+}
+
+impl Scope {
+    fn apis<K>(&self, client: &Client) -> Vec<Api<K>>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        if self.namespaces.is_empty() {
+            return vec![Api::all(client.clone())];
+        }
+        self.namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
+    }
+}
+
+/// A change that a watch has brought.
+enum Change<K> {
+    Put(K),
+    Gone(Key),
+}
+
+/// A cache that several watches fill.
+struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
+    writer: Writer<K>,
+    store: Store<K>,
+    scopes: Vec<Listing>,
+    synced: Option<oneshot::Sender<()>>,
+}
+
+/// What one watch has shown.
+#[derive(Default)]
+struct Listing {
+    known: HashSet<Key>,
+    /// During a listing: what it has shown so far.
+    relisted: Option<HashSet<Key>>,
+    complete: bool,
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
+    fn new(mut writer: Writer<K>, scopes: usize, synced: oneshot::Sender<()>) -> Self {
+        // The store counts as ready from the start; whether it is complete is for `synced` to say.
+        writer.apply_watcher_event(&Event::Init);
+        writer.apply_watcher_event(&Event::InitDone);
+        let store = writer.as_reader();
+        Self { writer, store, scopes: (0..scopes).map(|_| Listing::default()).collect(), synced: Some(synced) }
+    }
+
+    fn absorb(&mut self, scope: usize, event: Event<K>) -> Vec<Change<K>> {
+        match event {
+            Event::Init => {
+                self.scopes[scope].relisted = Some(HashSet::new());
+                vec![]
+            }
+            Event::InitApply(object) | Event::Apply(object) => {
+                let key = Key::of(&object);
+                let listing = &mut self.scopes[scope];
+                if let Some(relisted) = &mut listing.relisted {
+                    relisted.insert(key.clone());
+                }
+                listing.known.insert(key);
+                self.writer.apply_watcher_event(&Event::Apply(object.clone()));
+                vec![Change::Put(object)]
+            }
+            Event::Delete(object) => {
+                let key = Key::of(&object);
+                self.scopes[scope].known.remove(&key);
+                self.writer.apply_watcher_event(&Event::Delete(object));
+                vec![Change::Gone(key)]
+            }
+            Event::InitDone => self.listed(scope),
+        }
+    }
+
+    /// A listing is complete: what it did not show is gone.
+    fn listed(&mut self, scope: usize) -> Vec<Change<K>> {
+        let listing = &mut self.scopes[scope];
+        let shown = listing.relisted.take().unwrap_or_default();
+        let gone = listing.known.iter().filter(|key| !shown.contains(*key)).cloned().collect::<Vec<_>>();
+        listing.known = shown;
+        listing.complete = true;
+        for key in &gone {
+            if let Some(object) = self.store.get(&ObjectRef::new(&key.name).within(&key.namespace)) {
+                self.writer.apply_watcher_event(&Event::Delete((*object).clone()));
+            }
+        }
+        if self.scopes.iter().all(|listing| listing.complete)
+            && let Some(synced) = self.synced.take()
+        {
+            let _ = synced.send(());
+        }
+        gone.into_iter().map(Change::Gone).collect()
+    }
+}
+
+/// Watches plans until the process ends.
+pub async fn plans(
+    client: Client,
+    scope: Scope,
+    writer: Writer<WatchedPlan>,
+    synced: oneshot::Sender<()>,
+    directory: Arc<Directory>,
+    notes: Arc<Notes>,
+    bells: Bells,
+    metrics: Arc<Metrics>,
+) {
+    let mut config = watcher::Config::default();
+    config.label_selector.clone_from(&scope.label_selector);
+    let apis = scope.apis::<WatchedPlan>(&client);
+    let mut cache = Cache::new(writer, apis.len(), synced);
+    let mut events = events(apis, &config, trim_plan, "plans", metrics);
+    while let Some((scope, event)) = events.next().await {
+        for change in cache.absorb(scope, event) {
+            match change {
+                Change::Put(guard) => plan_changed(&guard, &directory, &bells),
+                Change::Gone(key) => {
+                    if let Some(uid) = directory.uid(&key) {
+                        notes.forget(&uid);
+                    }
+                    bells.ripple(directory.remove(&key));
+                }
+            }
+        }
+    }
+}
+
+fn plan_changed(guard: &WatchedPlan, directory: &Directory, bells: &Bells) {
+    match &guard.0 {
+        Ok(plan) => {
+            let key = Key::of(plan);
+            bells.ripple(directory.put(plan));
+            bells.wake(&key);
+        }
+        Err(invalid) => {
+            let key = Key::of(guard);
+            warn!(plan = %key, error = %invalid.error, "this plan cannot be decoded and is left alone; others go on");
+            directory.put_undecodable(key);
+        }
+    }
+}
+
+/// Watches the Secrets of our type until the process ends.
+pub async fn secrets(
+    client: Client,
+    scope: Scope,
+    writer: Writer<CredentialsSecret>,
+    synced: oneshot::Sender<()>,
+    directory: Arc<Directory>,
+    bells: Bells,
+    metrics: Arc<Metrics>,
+) {
+    let config = watcher::Config::default().fields(&format!("type={SECRET_TYPE}"));
+    let apis = scope.apis::<CredentialsSecret>(&client);
+    let mut cache = Cache::new(writer, apis.len(), synced);
+    let mut events = events(apis, &config, trim_secret, "secrets", metrics);
+    while let Some((scope, event)) = events.next().await {
+        for change in cache.absorb(scope, event) {
+            let key = match change {
+                Change::Put(secret) => {
+                    let key = Key::of(&secret);
+                    if secret.finalizers().iter().any(|name| name == IN_USE_FINALIZER) {
+                        bells.check_secret(key.clone());
+                    }
+                    key
+                }
+                Change::Gone(key) => key,
+            };
+            for plan in directory.users(&key) {
+                bells.wake(&plan);
+            }
+        }
+    }
+}
+
+/// The events of several watches, each with the number of the watch it came from. A watch that breaks is begun again.
+fn events<K>(
+    apis: Vec<Api<K>>,
+    config: &watcher::Config,
+    trim: fn(&mut K),
+    what: &'static str,
+    metrics: Arc<Metrics>,
+) -> BoxStream<'static, (usize, Event<K>)>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let streams = apis.into_iter().enumerate().map(|(scope, api)| {
+        let metrics = Arc::clone(&metrics);
+        watch(api, config.clone())
+            .default_backoff()
+            .modify(trim)
+            .filter_map(move |event| {
+                let event = event.map_err(|error| watch_broke(what, &error, &metrics)).ok();
+                futures::future::ready(event.map(|event| (scope, event)))
+            })
+            .boxed()
+    });
+    select_all(streams).boxed()
+}
+
+fn watch_broke(what: &'static str, error: &watcher::Error, metrics: &Metrics) {
+    metrics.watch_broke();
+    match error {
+        watcher::Error::WatchError(status) if status.code == 410 => {
+            debug!(what, "the watch is too old and is begun again");
+        }
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
+            warn!(
+                what,
+                "the resource is not known to the API server: is the CustomResourceDefinition installed? It is tried again"
+            );
+        }
+        error => warn!(what, error = %Chain(error), "the watch broke and is begun again"),
+    }
+}
+
+/// An error with its causes.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// What is never looked at is not kept: with thousands of plans it is most of what an object weighs.
+fn trim_plan(guard: &mut WatchedPlan) {
+    let metadata = guard.meta_mut();
+    trim(metadata);
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.retain(|name, _| name == RECONCILE_REQUESTED_AT);
+    }
+}
+
+fn trim_secret(secret: &mut CredentialsSecret) {
+    trim(&mut secret.metadata);
+    secret.metadata.annotations = None;
+}
+
+fn trim(metadata: &mut ObjectMeta) {
+    metadata.managed_fields = None;
+    metadata.labels = None;
+    metadata.owner_references = None;
+}
