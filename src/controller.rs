@@ -22,7 +22,7 @@ use crate::health::Health;
 use crate::lead::Lead;
 use crate::metrics::Metrics;
 use crate::reconcile::reconcile;
-use crate::watch::{Bells, Scope};
+use crate::watch::{Bells, Scope, Watcher};
 use crate::{guard, watch};
 
 /// How long the passes under way are given to come to an end.
@@ -81,27 +81,16 @@ pub async fn run(parts: &Parts, lead: Lead, stop: impl Future<Output = ()>) {
 
     let (plans_synced, plans_are_synced) = oneshot::channel();
     let (secrets_synced, secrets_are_synced) = oneshot::channel();
-    let watch_client = || parts.watch_client.clone();
-    let metrics = || Arc::clone(&parts.metrics);
-    let plan_watch = watch::plans(
-        watch_client(),
-        parts.scope.clone(),
-        plan_writer,
-        plans_synced,
-        Arc::clone(&directory),
-        notes,
-        bells.clone(),
-        metrics(),
-    );
-    let secret_watch = watch::secrets(
-        watch_client(),
-        parts.scope.clone(),
-        secret_writer,
-        secrets_synced,
+    let watcher = Watcher {
+        client: parts.watch_client.clone(),
+        scope: parts.scope.clone(),
         directory,
-        bells.clone(),
-        metrics(),
-    );
+        notes,
+        bells: bells.clone(),
+        metrics: Arc::clone(&parts.metrics),
+    };
+    let plan_watch = watch::plans(watcher.clone(), plan_writer, plans_synced);
+    let secret_watch = watch::secrets(watcher, secret_writer, secrets_synced);
 
     let work = async {
         // Deciding on half a cache could take a tenant that another plan holds.

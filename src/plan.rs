@@ -45,7 +45,6 @@ pub const RECONCILE_REQUESTED_AT: &str = "fic.ntt.com/reconcile-requested-at";
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[allow(clippy::doc_markdown, reason = "these texts are for kubectl explain, which shows back-ticks as they are")]
 #[allow(clippy::duplicated_attributes, reason = "columns of the same type and priority are no repetition")]
 #[x_kube(validation = Rule::new("!(self.managementPolicy == 'Observe' && self.adoptionPolicy == 'IfPresent')")
     .message("managementPolicy Observe only reports and cannot adopt: set adoptionPolicy to Never, or managementPolicy to Manage"))]

@@ -161,22 +161,31 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
     }
 }
 
+/// What the watches watch, and whom they tell.
+#[derive(Clone)]
+pub struct Watcher {
+    /// The API server.
+    pub client: Client,
+    /// What is watched.
+    pub scope: Scope,
+    /// Who belongs to whom.
+    pub directory: Arc<Directory>,
+    /// What is remembered of each plan.
+    pub notes: Arc<Notes>,
+    /// Where plans are woken.
+    pub bells: Bells,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+}
+
 /// Watches plans until the process ends.
-pub async fn plans(
-    client: Client,
-    scope: Scope,
-    writer: Writer<WatchedPlan>,
-    synced: oneshot::Sender<()>,
-    directory: Arc<Directory>,
-    notes: Arc<Notes>,
-    bells: Bells,
-    metrics: Arc<Metrics>,
-) {
+pub async fn plans(watcher: Watcher, writer: Writer<WatchedPlan>, synced: oneshot::Sender<()>) {
+    let Watcher { client, scope, directory, notes, bells, metrics } = watcher;
     let mut config = watcher::Config::default();
     config.label_selector.clone_from(&scope.label_selector);
     let apis = scope.apis::<WatchedPlan>(&client);
     let mut cache = Cache::new(writer, apis.len(), synced);
-    let mut events = events(apis, &config, trim_plan, "plans", metrics);
+    let mut events = events(apis, &config, trim_plan, "plans", &metrics);
     while let Some((scope, event)) = events.next().await {
         for change in cache.absorb(scope, event) {
             match change {
@@ -208,19 +217,12 @@ fn plan_changed(guard: &WatchedPlan, directory: &Directory, bells: &Bells) {
 }
 
 /// Watches the Secrets of our type until the process ends.
-pub async fn secrets(
-    client: Client,
-    scope: Scope,
-    writer: Writer<CredentialsSecret>,
-    synced: oneshot::Sender<()>,
-    directory: Arc<Directory>,
-    bells: Bells,
-    metrics: Arc<Metrics>,
-) {
+pub async fn secrets(watcher: Watcher, writer: Writer<CredentialsSecret>, synced: oneshot::Sender<()>) {
+    let Watcher { client, scope, directory, bells, metrics, .. } = watcher;
     let config = watcher::Config::default().fields(&format!("type={SECRET_TYPE}"));
     let apis = scope.apis::<CredentialsSecret>(&client);
     let mut cache = Cache::new(writer, apis.len(), synced);
-    let mut events = events(apis, &config, trim_secret, "secrets", metrics);
+    let mut events = events(apis, &config, trim_secret, "secrets", &metrics);
     while let Some((scope, event)) = events.next().await {
         for change in cache.absorb(scope, event) {
             let key = match change {
@@ -246,13 +248,13 @@ fn events<K>(
     config: &watcher::Config,
     trim: fn(&mut K),
     what: &'static str,
-    metrics: Arc<Metrics>,
+    metrics: &Arc<Metrics>,
 ) -> BoxStream<'static, (usize, Event<K>)>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let streams = apis.into_iter().enumerate().map(|(scope, api)| {
-        let metrics = Arc::clone(&metrics);
+        let metrics = Arc::clone(metrics);
         watch(api, config.clone())
             .default_backoff()
             .modify(trim)
@@ -267,17 +269,16 @@ where
 
 fn watch_broke(what: &'static str, error: &watcher::Error, metrics: &Metrics) {
     metrics.watch_broke();
-    match error {
-        watcher::Error::WatchError(status) if status.code == 410 => {
-            debug!(what, "the watch is too old and is begun again");
-        }
-        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
-            warn!(
-                what,
-                "the resource is not known to the API server: is the CustomResourceDefinition installed? It is tried again"
-            );
-        }
-        error => warn!(what, error = %Chain(error), "the watch broke and is begun again"),
+    if let watcher::Error::WatchError(status) = error
+        && status.code == 410
+    {
+        debug!(what, "the watch is too old and is begun again");
+    } else if let watcher::Error::InitialListFailed(kube::Error::Api(status)) = error
+        && status.code == 404
+    {
+        warn!(what, "not known to the API server: is the CustomResourceDefinition installed? It is tried again");
+    } else {
+        warn!(what, error = %Chain(error), "the watch broke and is begun again");
     }
 }
 

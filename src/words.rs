@@ -222,13 +222,12 @@ fn trouble_sentence(trouble: &Trouble, subject: Subject<'_>) -> String {
 /// A trouble in a few words.
 fn brief(trouble: &Trouble) -> String {
     match trouble {
-        Trouble::Unavailable { what, .. } => what.to_string(),
+        Trouble::Unavailable { what, .. } | Trouble::Unexpected { what } => what.to_string(),
         Trouble::RateLimited { .. } => "HTTP 429, fewer calls asked for".into(),
         Trouble::AuthenticationFailed { words } => format!("Keystone refuses the credentials{}", quoted(words)),
         Trouble::PermissionDenied { words } => format!("not permitted{}", quoted(words)),
         Trouble::Rejected { words } => format!("HTTP 400{}", quoted(words)),
         Trouble::Conflict { words } => format!("HTTP 409{}", quoted(words)),
-        Trouble::Unexpected { what } => what.to_string(),
     }
 }
 

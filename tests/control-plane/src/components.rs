@@ -1,0 +1,237 @@
+//! The processes: etcd, kube-apiserver, kube-controller-manager.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::binaries::Binaries;
+use crate::{Error, certificates, doing, kubeconfig};
+
+/// How long the API server may take to be ready.
+const READY_WITHIN: Duration = Duration::from_secs(90);
+
+const AUDIT_POLICY: &str = r#"{"apiVersion":"audit.k8s.io/v1","kind":"Policy","omitStages":["RequestReceived"],
+"rules":[{"level":"None","users":["admin"],"verbs":["get","list","watch"]},{"level":"Metadata"}]}"#;
+
+/// A control plane that runs. Dropping it ends its processes and removes its folder.
+pub struct Components {
+    folder: TempDir,
+    binaries: Binaries,
+    ports: Ports,
+    etcd: Option<Child>,
+    api_server: Option<Child>,
+    controller_manager: Option<Child>,
+}
+
+struct Ports {
+    etcd: u16,
+    etcd_peer: u16,
+    api_server: u16,
+    controller_manager: u16,
+}
+
+impl Components {
+    /// Starts everything and waits until it is ready.
+    ///
+    /// # Errors
+    /// When a part does not come up; the end of its log is in the message.
+    pub fn start(binaries: Binaries) -> Result<Self, Error> {
+        let folder = tempfile::Builder::new().prefix("fic-control-plane-").tempdir().map_err(doing("making a folder"))?;
+        certificates::make(folder.path())?;
+        fs::write(folder.path().join("audit-policy.json"), AUDIT_POLICY).map_err(doing("writing the audit policy"))?;
+        let ports = free_ports()?;
+        let mut components =
+            Self { folder, binaries, ports, etcd: None, api_server: None, controller_manager: None };
+        kubeconfig::write_admin(components.folder(), &components.server(), &components.kubeconfig())?;
+        components.start_etcd()?;
+        components.start_api_server()?;
+        components.start_controller_manager()?;
+        Ok(components)
+    }
+
+    /// The folder of everything.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where the API server is.
+    #[must_use]
+    pub fn server(&self) -> String {
+        format!("https://127.0.0.1:{}", self.ports.api_server)
+    }
+
+    /// The administrator's kubeconfig.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder().join("kubeconfig")
+    }
+
+    /// The audit log.
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.folder().join("audit.log")
+    }
+
+    /// The path of kubectl.
+    #[must_use]
+    pub fn kubectl(&self) -> PathBuf {
+        self.binaries.path("kubectl")
+    }
+
+    /// Starts etcd, on the data that is there.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_etcd(&mut self) -> Result<(), Error> {
+        let client = format!("http://127.0.0.1:{}", self.ports.etcd);
+        let peer = format!("http://127.0.0.1:{}", self.ports.etcd_peer);
+        let arguments = [
+            format!("--data-dir={}", self.folder().join("etcd").display()),
+            format!("--listen-client-urls={client}"),
+            format!("--advertise-client-urls={client}"),
+            format!("--listen-peer-urls={peer}"),
+            format!("--initial-advertise-peer-urls={peer}"),
+            format!("--initial-cluster=default={peer}"),
+            // What is lost with the machine is lost with the test.
+            "--unsafe-no-fsync".into(),
+        ];
+        self.etcd = Some(self.spawn("etcd", &arguments)?);
+        Ok(())
+    }
+
+    /// Ends etcd at once, as a crash would.
+    pub fn stop_etcd(&mut self) {
+        end(&mut self.etcd);
+    }
+
+    /// Starts the API server and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_api_server(&mut self) -> Result<(), Error> {
+        let file = |name: &str| self.folder().join(name).display().to_string();
+        let arguments = [
+            format!("--etcd-servers=http://127.0.0.1:{}", self.ports.etcd),
+            format!("--secure-port={}", self.ports.api_server),
+            "--bind-address=127.0.0.1".into(),
+            "--advertise-address=127.0.0.1".into(),
+            "--service-cluster-ip-range=10.0.0.0/24".into(),
+            "--service-account-issuer=https://kubernetes.default.svc".into(),
+            format!("--service-account-key-file={}", file("service-accounts.pub")),
+            format!("--service-account-signing-key-file={}", file("service-accounts.key")),
+            format!("--client-ca-file={}", file("ca.crt")),
+            format!("--tls-cert-file={}", file("server.crt")),
+            format!("--tls-private-key-file={}", file("server.key")),
+            "--authorization-mode=RBAC".into(),
+            "--disable-admission-plugins=ServiceAccount".into(),
+            format!("--audit-policy-file={}", file("audit-policy.json")),
+            format!("--audit-log-path={}", file("audit.log")),
+        ];
+        self.api_server = Some(self.spawn("kube-apiserver", &arguments)?);
+        self.wait_until_ready()
+    }
+
+    /// Ends the API server at once.
+    pub fn stop_api_server(&mut self) {
+        end(&mut self.api_server);
+    }
+
+    fn start_controller_manager(&mut self) -> Result<(), Error> {
+        let arguments = [
+            format!("--kubeconfig={}", self.kubeconfig().display()),
+            "--controllers=namespace-controller,garbage-collector-controller,serviceaccount-controller".into(),
+            "--leader-elect=false".into(),
+            "--bind-address=127.0.0.1".into(),
+            format!("--secure-port={}", self.ports.controller_manager),
+            format!("--cert-dir={}", self.folder().join("controller-manager").display()),
+            // Enough for tests that delete many namespaces at once.
+            "--kube-api-qps=200".into(),
+            "--kube-api-burst=400".into(),
+        ];
+        self.controller_manager = Some(self.spawn("kube-controller-manager", &arguments)?);
+        Ok(())
+    }
+
+    fn spawn(&self, program: &str, arguments: &[String]) -> Result<Child, Error> {
+        let log = File::options().create(true).append(true).open(self.log_of(program)).map_err(doing("opening a log"))?;
+        let stdout = log.try_clone().map_err(doing("opening a log"))?;
+        Command::new(self.binaries.path(program))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(log)
+            // Ctrl-C in a terminal goes to the whole group: this one is for the supervisor alone to end.
+            .process_group(0)
+            .spawn()
+            .map_err(doing(format!("starting {program}")))
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), Error> {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            for (program, ended) in [("etcd", ended(&mut self.etcd)), ("kube-apiserver", ended(&mut self.api_server))] {
+                if ended {
+                    return Err(Error::new(format!("{program} ended by itself:\n{}", tail(&self.log_of(program)))));
+                }
+            }
+            let ready = Command::new(self.kubectl())
+                .args(["get", "--raw=/readyz"])
+                .env("KUBECONFIG", self.kubeconfig())
+                .stdin(Stdio::null())
+                .output()
+                .is_ok_and(|output| output.status.success());
+            if ready {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let log = tail(&self.log_of("kube-apiserver"));
+                return Err(Error::new(format!("kube-apiserver was not ready within {READY_WITHIN:?}:\n{log}")));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn log_of(&self, program: &str) -> PathBuf {
+        self.folder().join(format!("{program}.log"))
+    }
+}
+
+impl Drop for Components {
+    fn drop(&mut self) {
+        end(&mut self.controller_manager);
+        end(&mut self.api_server);
+        end(&mut self.etcd);
+    }
+}
+
+fn ended(child: &mut Option<Child>) -> bool {
+    child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|status| status.is_some()))
+}
+
+/// At once: nothing of it is kept.
+fn end(child: &mut Option<Child>) {
+    if let Some(mut child) = child.take() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines = text.lines().collect::<Vec<_>>();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+/// All of them are held open until all are known, so that they differ.
+fn free_ports() -> Result<Ports, Error> {
+    let listeners = (0..4).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>();
+    let listeners = listeners.map_err(doing("looking for free ports"))?;
+    let port = |at: usize| listeners[at].local_addr().map(|address| address.port()).map_err(doing("looking for free ports"));
+    Ok(Ports { etcd: port(0)?, etcd_peer: port(1)?, api_server: port(2)?, controller_manager: port(3)? })
+}
