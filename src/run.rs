@@ -52,7 +52,9 @@ pub async fn run(arguments: RunArgs) -> Result<(), StartError> {
     let metrics = Arc::new(Metrics::default());
     let health = Arc::new(Health::default());
     let address = arguments.http_bind_address;
-    let listener = health::bind(address).await.map_err(|error| StartError::Bind(address, error))?;
+    let bound_error = |error| StartError::Bind(address, error);
+    let listener = health::bind(address).await.map_err(bound_error)?;
+    let bound = listener.local_addr().map_err(bound_error)?;
 
     let (client, watch_client) = clients().await?;
     let options = Options {
@@ -84,7 +86,7 @@ pub async fn run(arguments: RunArgs) -> Result<(), StartError> {
         version = env!("CARGO_PKG_VERSION"),
         fic = %arguments.fic_endpoint,
         keystone = %arguments.keystone_endpoint,
-        http = %address,
+        http = %bound,
         "starting"
     );
     let serve = health::run(listener, health, metrics);

@@ -3,6 +3,15 @@
 //! Each test puts a [`World`] together, which starts from the plainest one (a plan just applied, its Secret there, nothing known
 //! yet), and says what the next step must be.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    clippy::needless_pass_by_value,
+    clippy::unchecked_time_subtraction,
+    clippy::duration_suboptimal_units,
+    clippy::maybe_infinite_iter,
+    reason = "a test names what it expects and may panic on everything else"
+)]
+
 use std::time::Duration;
 
 use super::*;
@@ -201,7 +210,8 @@ fn an_accepted_create_is_recorded_before_anything_else() {
         |world: &mut World| world.plan.deleting = true,
         |world: &mut World| world.plan.management = ManagementPolicy::Observe,
     ] {
-        let mut hindered = World::open().news(News::Created(Sent::Accepted(contract(ours(), OperationStatus::Processing))));
+        let mut hindered =
+            World::open().news(News::Created(Sent::Accepted(contract(ours(), OperationStatus::Processing))));
         change(&mut hindered);
         assert_eq!(hindered.verdict().id, IdChange::Set(ours()));
     }
@@ -240,7 +250,9 @@ fn an_open_create_is_sent_again_only_after_several_empty_looks() {
 #[test]
 fn each_further_create_takes_twice_as_many_empty_looks() {
     let believed_after = |resent| {
-        (0..).find(|&empty_looks| Create::Open { empty_looks, resent }.is_believed_void()).expect("some number of looks")
+        (0..)
+            .find(|&empty_looks| Create::Open { empty_looks, resent }.is_believed_void())
+            .expect("some number of looks")
     };
     assert_eq!([0, 1, 2].map(believed_after), [3, 6, 12]);
 }
@@ -356,7 +368,10 @@ fn a_standing_contract_is_reported_as_what_it_is() {
         let (situation, _, wait) = world.rests();
         (situation.expect("something to say"), wait)
     };
-    assert_eq!(of(shown(OperationStatus::Completed, premium)), (Situation::Contracted { id: ours(), observed: false }, Wait::Resync));
+    assert_eq!(
+        of(shown(OperationStatus::Completed, premium)),
+        (Situation::Contracted { id: ours(), observed: false }, Wait::Resync)
+    );
     assert_eq!(
         of(shown(OperationStatus::Completed, Some("GoldPlan"))),
         (Situation::MenuMismatch { id: ours(), menu: "GoldPlan".into() }, Wait::Resync)
@@ -461,7 +476,10 @@ fn a_plan_with_the_finalizer_yields_only_on_the_api_servers_word() {
     assert_eq!(world.step(), Step::Look(Look::Holder));
     let world = world.news(News::Holder(Claim::HeldBy("team/other".into())));
     assert_eq!(world.step(), Step::Act(Act::RemoveFinalizer(Farewell::Yielded)));
-    assert_eq!(World { plan: PlanFacts { deleting: true, ..world.plan.clone() }, ..world }.step(), Step::Act(Act::RemoveFinalizer(Farewell::Yielded)));
+    assert_eq!(
+        World { plan: PlanFacts { deleting: true, ..world.plan.clone() }, ..world }.step(),
+        Step::Act(Act::RemoveFinalizer(Farewell::Yielded))
+    );
 }
 
 #[test]
@@ -475,7 +493,10 @@ fn a_plan_with_a_contract_never_yields() {
 fn credentials_are_told_apart() {
     let with = |credentials| World { credentials, ..World::new() };
     assert_eq!(with(Credentials::NotSeen).step(), Step::Look(Look::Secret));
-    assert_eq!(with(Credentials::NotSeen).news(News::Secret(Unseen::Absent)).rests().0, Some(Situation::CredentialsMissing));
+    assert_eq!(
+        with(Credentials::NotSeen).news(News::Secret(Unseen::Absent)).rests().0,
+        Some(Situation::CredentialsMissing)
+    );
     assert_eq!(
         with(Credentials::NotSeen).news(News::Secret(Unseen::WrongType)).rests().0,
         Some(Situation::CredentialsInvalid(Defect::WrongType))
@@ -571,7 +592,10 @@ fn observing_a_failed_contract_comes_to_rest() {
     assert!(matches!(world.step(), Step::Report(_)));
     let world = world.plan(|plan| plan.id = Some(other())).news(News::IdRecorded);
     assert_eq!(world.step(), Step::Look(Look::Explain(other())));
-    assert_eq!(world.news(News::Explained(None)).rests().0.expect("something to say").reason(), Reason::OperationFailed);
+    assert_eq!(
+        world.news(News::Explained(None)).rests().0.expect("something to say").reason(),
+        Reason::OperationFailed
+    );
 }
 
 #[test]
@@ -625,7 +649,10 @@ fn a_delete_is_sent_once() {
     let sent = |accepted, unchanged_looks| {
         let delete = Delete { sent_at: NOW, accepted, unchanged_looks, failed: false };
         let world = World::ready().deleting().memory(|memory| memory.delete = Some(delete));
-        world.shown(Some(contract(ours(), OperationStatus::Completed))).holding().news(News::Definition(Definition::Stands))
+        world
+            .shown(Some(contract(ours(), OperationStatus::Completed)))
+            .holding()
+            .news(News::Definition(Definition::Stands))
     };
     assert_eq!(sent(true, 50).rests().0, Some(Situation::Abolishing(Abolishing::UnderWay(ours()))));
     assert_eq!(sent(false, 0).rests().0, Some(Situation::Abolishing(Abolishing::UnderWay(ours()))));
@@ -707,7 +734,8 @@ fn the_definition_being_deleted_retains_also_what_could_not_be_abolished() {
     let retained = |id| Step::Act(Act::RemoveFinalizer(Farewell::Retained { id, uninstall: true }));
     let world = World::ready().deleting().shown(Some(contract(ours(), OperationStatus::Completed))).holding();
     assert_eq!(leaving(world), retained(Some(ours())));
-    let stuck = World { credentials: Credentials::NotSeen, ..World::ready().deleting() }.news(News::Secret(Unseen::Absent));
+    let stuck =
+        World { credentials: Credentials::NotSeen, ..World::ready().deleting() }.news(News::Secret(Unseen::Absent));
     assert_eq!(stuck.step(), Step::Look(Look::Definition));
     assert_eq!(leaving(stuck), retained(Some(ours())));
     let unreachable = World::ready().deleting().news(News::Shown(Err(unavailable())));
@@ -716,6 +744,7 @@ fn the_definition_being_deleted_retains_also_what_could_not_be_abolished() {
 
 #[test]
 fn a_deleted_plan_that_was_ready_tells_of_trouble_at_once() {
-    let world = World::ready().deleting().news(News::Shown(Err(unavailable()))).news(News::Definition(Definition::Stands));
+    let world =
+        World::ready().deleting().news(News::Shown(Err(unavailable()))).news(News::Definition(Definition::Stands));
     assert_eq!(world.rests().0, Some(Situation::Troubled(unavailable())));
 }

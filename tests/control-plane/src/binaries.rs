@@ -45,7 +45,9 @@ impl Binaries {
     /// # Errors
     /// When one cannot be built.
     pub fn ensure() -> Result<Self, Error> {
-        let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from).filter(|path| path.join("kube-apiserver").exists());
+        let assets = std::env::var_os("KUBEBUILDER_ASSETS")
+            .map(PathBuf::from)
+            .filter(|path| path.join("kube-apiserver").exists());
         let binaries = Self { assets, cache: cache_folder()? };
         if binaries.missing().is_empty() {
             return Ok(binaries);

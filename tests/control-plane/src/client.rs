@@ -88,7 +88,9 @@ impl ControlPlane {
         writeln!(orders, "{line}").map_err(doing("giving an order"))?;
         match supervisor.answers.next() {
             Some(Ok(_)) => Ok(()),
-            Some(Err(_)) | None => Err(Error::new(format!("{order:?} was not carried out; the supervisor has said why"))),
+            Some(Err(_)) | None => {
+                Err(Error::new(format!("{order:?} was not carried out; the supervisor has said why")))
+            }
         }
     }
 }

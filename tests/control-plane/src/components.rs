@@ -41,12 +41,12 @@ impl Components {
     /// # Errors
     /// When a part does not come up; the end of its log is in the message.
     pub fn start(binaries: Binaries) -> Result<Self, Error> {
-        let folder = tempfile::Builder::new().prefix("fic-control-plane-").tempdir().map_err(doing("making a folder"))?;
+        let folder =
+            tempfile::Builder::new().prefix("fic-control-plane-").tempdir().map_err(doing("making a folder"))?;
         certificates::make(folder.path())?;
         fs::write(folder.path().join("audit-policy.json"), AUDIT_POLICY).map_err(doing("writing the audit policy"))?;
         let ports = free_ports()?;
-        let mut components =
-            Self { folder, binaries, ports, etcd: None, api_server: None, controller_manager: None };
+        let mut components = Self { folder, binaries, ports, etcd: None, api_server: None, controller_manager: None };
         kubeconfig::write_admin(components.folder(), &components.server(), &components.kubeconfig())?;
         components.start_etcd()?;
         components.start_api_server()?;
@@ -159,7 +159,8 @@ impl Components {
     }
 
     fn spawn(&self, program: &str, arguments: &[String]) -> Result<Child, Error> {
-        let log = File::options().create(true).append(true).open(self.log_of(program)).map_err(doing("opening a log"))?;
+        let log =
+            File::options().create(true).append(true).open(self.log_of(program)).map_err(doing("opening a log"))?;
         let stdout = log.try_clone().map_err(doing("opening a log"))?;
         Command::new(self.binaries.path(program))
             .args(arguments)
@@ -232,6 +233,7 @@ fn tail(log: &Path) -> String {
 fn free_ports() -> Result<Ports, Error> {
     let listeners = (0..4).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>();
     let listeners = listeners.map_err(doing("looking for free ports"))?;
-    let port = |at: usize| listeners[at].local_addr().map(|address| address.port()).map_err(doing("looking for free ports"));
+    let port =
+        |at: usize| listeners[at].local_addr().map(|address| address.port()).map_err(doing("looking for free ports"));
     Ok(Ports { etcd: port(0)?, etcd_peer: port(1)?, api_server: port(2)?, controller_manager: port(3)? })
 }

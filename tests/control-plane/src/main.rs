@@ -4,9 +4,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use control_plane::Error;
 use control_plane::binaries::Binaries;
 use control_plane::supervisor::{self, Details};
-use control_plane::Error;
 
 /// A real local Kubernetes control plane for tests and demos.
 #[derive(Parser)]

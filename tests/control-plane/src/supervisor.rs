@@ -75,11 +75,7 @@ impl Details {
 ///
 /// # Errors
 /// When it does not come up, or an order cannot be carried out.
-pub async fn supervise(
-    binaries: Binaries,
-    until_stdin_closes: bool,
-    tell: impl FnOnce(&Details),
-) -> Result<(), Error> {
+pub async fn supervise(binaries: Binaries, until_stdin_closes: bool, tell: impl FnOnce(&Details)) -> Result<(), Error> {
     // Signals are listened for from before the first process is started: one that comes meanwhile is not lost, and nothing stays.
     let mut terminate = signal(SignalKind::terminate()).map_err(doing("listening for signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(doing("listening for signals"))?;
