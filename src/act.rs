@@ -3,10 +3,12 @@
 //! A write that matters carries the version of the object it was decided on, so that a decision made on a stale cache fails
 //! instead of taking effect. A replica that is not sure to lead writes nothing.
 
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::PartialObjectMeta;
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
 use tracing::{debug, info};
@@ -57,7 +59,7 @@ async fn protect_secret(context: &Context, view: &mut View) -> Result<News, Inte
 }
 
 fn current_finalizers(context: &Context, secret: &Key) -> Result<Vec<String>, Interrupt> {
-    let cached = context.secrets.get(&kube::runtime::reflector::ObjectRef::new(&secret.name).within(&secret.namespace));
+    let cached = context.secrets.get(&ObjectRef::new(&secret.name).within(&secret.namespace));
     let cached = cached.ok_or(Interrupt::Conflict)?;
     Ok(cached.finalizers().iter().filter(|name| *name != IN_USE_FINALIZER).cloned().collect())
 }
@@ -79,9 +81,9 @@ async fn patch_secret(
     secret: &Key,
     version: Option<&str>,
     finalizers: &[String],
-) -> Result<PartialObjectMeta<k8s_openapi::api::core::v1::Secret>, Interrupt> {
+) -> Result<PartialObjectMeta<Secret>, Interrupt> {
     must_lead(context)?;
-    let api = Api::<k8s_openapi::api::core::v1::Secret>::namespaced(context.client.clone(), &secret.namespace);
+    let api = Api::<Secret>::namespaced(context.client.clone(), &secret.namespace);
     let patch = json!({ "metadata": { "resourceVersion": version, "finalizers": finalizers } });
     let written = api.patch_metadata(&secret.name, &parameters(), &Patch::Merge(&patch)).await?;
     context.metrics.wrote("secret");
@@ -164,18 +166,30 @@ async fn write_status(
 }
 
 /// An Event that cannot be written holds nothing up: in a namespace that is going away the API server takes no new ones.
+///
+/// Each is an object of its own. kube's recorder would count a second purchase as a repetition of the first, and keep the words of
+/// the first with its id.
 async fn announce(context: &Context, plan: &PremiumSupportPlan, announcement: Announcement) {
     let Announcement { warning, reason, note, action } = announcement;
     let event = Event {
-        type_: if warning { EventType::Warning } else { EventType::Normal },
-        reason: reason.into(),
+        metadata: ObjectMeta {
+            // As client-go names them: the object and a number that differs from time to time.
+            name: Some(format!("{}.{:016x}", plan.name_any(), fastrand::u64(..))),
+            ..ObjectMeta::default()
+        },
+        type_: Some(if warning { "Warning" } else { "Normal" }.into()),
+        reason: Some(reason.into()),
         note: Some(note),
-        action: action.into(),
-        secondary: None,
+        action: Some(action.into()),
+        regarding: Some(plan.object_ref(&())),
+        reporting_controller: Some(crate::NAME.into()),
+        reporting_instance: Some(context.identity.clone()),
+        event_time: Some(MicroTime(context.clock.wall())),
+        ..Event::default()
     };
-    let reference: ObjectReference = plan.object_ref(&());
-    match context.recorder.publish(&event, &reference).await {
-        Ok(()) => context.metrics.wrote("event"),
+    let events = Api::<Event>::namespaced(context.client.clone(), &plan.namespace().unwrap_or_default());
+    match events.create(&PostParams::default(), &event).await {
+        Ok(_) => context.metrics.wrote("event"),
         Err(error) => debug!(plan = plan.name_any(), reason, %error, "an Event could not be written"),
     }
 }

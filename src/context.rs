@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::Client;
-use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 
 use crate::clock::Clock;
@@ -36,8 +35,8 @@ pub struct Context {
     pub settings: Settings,
     /// The namespaces watched; none: all.
     pub namespaces: Vec<String>,
-    /// Events.
-    pub recorder: Recorder,
+    /// The name of this replica.
+    pub identity: String,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// The clocks.

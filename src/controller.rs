@@ -8,7 +8,6 @@ use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt};
 use kube::Client;
 use kube::runtime::controller::{self, Action};
-use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::{applier, reflector};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -68,10 +67,7 @@ pub async fn run(parts: &Parts, lead: Lead, stop: impl Future<Output = ()>) {
         lead,
         settings: parts.settings.clone(),
         namespaces: parts.scope.namespaces.clone(),
-        recorder: Recorder::new(
-            parts.client.clone(),
-            Reporter { controller: crate::NAME.into(), instance: Some(parts.identity.clone()) },
-        ),
+        identity: parts.identity.clone(),
         metrics: Arc::clone(&parts.metrics),
         clock: Clock::default(),
         notes: Arc::clone(&notes),

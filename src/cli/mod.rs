@@ -15,7 +15,8 @@ use values::{duration, endpoint, label_selector, namespace, roots};
 
 /// Kubernetes operator for Premium support contracts of NTT's Flexible InterConnect (FIC).
 #[derive(Debug, Parser)]
-#[command(name = crate::NAME, version, about, max_term_width = 110)]
+// As with kubectl, the last of a flag given twice counts: an overlay appends to what the base has.
+#[command(name = crate::NAME, version, about, args_override_self = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
