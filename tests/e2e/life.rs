@@ -32,8 +32,8 @@ async fn a_plan_is_bought_kept_and_abolished() {
 
     let mut calls = stage.calls();
     calls.dedup();
-    use Call::{Create, Delete, List, Show, SignIn};
-    assert_eq!(calls, [SignIn, List, Create, Show, Delete, Show, List], "and nothing twice but looks");
+    let expected = [Call::SignIn, Call::List, Call::Create, Call::Show, Call::Delete, Call::Show, Call::List];
+    assert_eq!(calls, expected, "and nothing twice but looks");
     let log = stage.simulator.log();
     assert_eq!(log[log.len() - 2].status, Some(404));
     assert!(log.iter().all(|entry| entry.user_agent.starts_with("fic-support-operator/")));

@@ -7,6 +7,8 @@
     clippy::unwrap_used,
     unreachable_pub,
     clippy::wildcard_enum_match_arm,
+    clippy::manual_assert,
+    clippy::match_wild_err_arm,
     missing_docs,
     reason = "a test ends at the first thing that is not as it should be"
 )]

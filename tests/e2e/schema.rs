@@ -122,6 +122,7 @@ async fn kubectl_explains_every_field() {
         ("status.observedGeneration", "-1 before the first"),
     ] {
         let explained = stage.kubectl_prints(&["explain", &format!("psplan.{field}")]);
-        assert!(explained.contains(says), "{field}: {explained}");
+        let in_one_line = explained.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(in_one_line.contains(says), "{field}: {explained}");
     }
 }

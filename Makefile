@@ -1,0 +1,75 @@
+# `make demo` and `make test` are all that a new machine with Rust, Go and make needs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fic-support-operator
+DENY_VERSION := 0.20.2
+DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+CRD := crds/premiumsupportplans.fic.ntt.com.yaml
+# Most of an end-to-end test is waiting, so many run side by side.
+E2E_THREADS ?= 8
+
+.PHONY: help
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+.PHONY: demo
+demo: build control-plane ## Run the main job on a real local control plane and the simulator (KEEP=1 leaves it up)
+	@tests/demo/run
+
+.PHONY: test
+test: build control-plane ## Every test
+	cargo test --locked --workspace --lib --bins --test crd --test fic
+	cargo test --locked --package fic-simulator --package control-plane --tests
+	cargo test --locked --doc
+	cargo test --locked --test e2e -- --test-threads=$(E2E_THREADS)
+
+.PHONY: check
+check: fmt-check clippy docs deny ## Format, lints, documentation, dependencies
+
+.PHONY: build
+build: ## Build all of it
+	cargo build --locked --workspace --bins
+
+.PHONY: control-plane
+control-plane: build ## Build what is missing of the local control plane
+	@target/debug/control-plane build >/dev/null
+
+.PHONY: crd
+crd: ## Write the CustomResourceDefinition anew from the types
+	cargo run --locked --quiet -- crd > $(CRD).new
+	mv $(CRD).new $(CRD)
+
+.PHONY: fmt
+fmt: ## Format
+	cargo fmt --all
+
+.PHONY: fmt-check
+fmt-check:
+	cargo fmt --all --check
+
+.PHONY: clippy
+clippy:
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: docs
+docs:
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+.PHONY: deny
+deny: $(DENY) ## Licences, bans and sources; advisories where their database can be fetched
+	$(DENY) --locked check bans licenses sources
+	@if git ls-remote --quiet --heads https://github.com/rustsec/advisory-db >/dev/null 2>&1; then \
+		$(DENY) --locked check advisories; \
+	else \
+		echo "advisories: not checked, their database cannot be reached from here"; \
+	fi
+
+$(DENY):
+	@echo "building cargo-deny $(DENY_VERSION), once; about 4 minutes on 2 cores"
+	cargo install --locked --quiet --root $(CACHE)/cargo-deny-$(DENY_VERSION) cargo-deny@$(DENY_VERSION)
+
+.PHONY: image
+image: ## Build the container image
+	docker build --tag fic-support-operator .

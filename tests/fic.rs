@@ -1,0 +1,226 @@
+//! The clients of FIC and Keystone, against the simulator over real sockets.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fic_simulator::Simulator;
+use fic_simulator::faults::{Fault, Kind};
+use fic_simulator::log::Call;
+use fic_simulator::portal::Action;
+use fic_simulator::world::Settings;
+use fic_support_operator::contract::{ContractId, OperationStatus};
+use fic_support_operator::credentials::Credentials;
+use fic_support_operator::fic::{Access, Fic, Options};
+use fic_support_operator::lead::Lead;
+use fic_support_operator::metrics::Metrics;
+use fic_support_operator::plan::Menu;
+use fic_support_operator::trouble::{Sent, Trouble};
+
+const TENANT: &str = "db8b0e40743f460685040c46167cf19e";
+
+struct Scene {
+    simulator: Simulator,
+    fic: Fic,
+    access: Access,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let settings = Settings { processing_ms: 0, ..Settings::default() };
+        let simulator = Simulator::start(([127, 0, 0, 1], 0).into(), settings).await.unwrap();
+        let fic = client(&simulator, Duration::from_millis(500), 0);
+        Self { simulator, fic, access: access("secret") }
+    }
+
+    async fn create(&self) -> Sent<fic_support_operator::contract::Contract> {
+        self.fic.create(&self.access, Menu::PremiumPlan, &Lead::Undisputed).await
+    }
+
+    fn on(&self, call: Call, kind: Kind) {
+        self.simulator.fault(Fault::once(call, TENANT, kind));
+    }
+
+    fn count(&self, call: Call) -> usize {
+        self.simulator.log().iter().filter(|entry| entry.call == call).count()
+    }
+}
+
+fn client(simulator: &Simulator, request_timeout: Duration, requests_per_second: u32) -> Fic {
+    let options = Options { request_timeout, requests_per_second, roots: vec![] };
+    let (fic, keystone) = (simulator.fic_endpoint(), simulator.keystone_endpoint());
+    Fic::new(fic.parse().unwrap(), keystone.parse().unwrap(), options, Arc::new(Metrics::default())).unwrap()
+}
+
+fn access(secret: &str) -> Access {
+    Access { tenant: TENANT.into(), credentials: Credentials::new("key", secret) }
+}
+
+fn status(code: u16) -> Kind {
+    Kind::Status { code, body: None, retry_after: None }
+}
+
+#[tokio::test]
+async fn a_life_over_the_wire() {
+    let scene = Scene::new().await;
+    assert_eq!(scene.fic.list(&scene.access).await, Ok(vec![]));
+    let Sent::Accepted(contract) = scene.create().await else { panic!("it should be accepted") };
+    let shown = scene.fic.show(&scene.access, &contract.id).await.unwrap().unwrap();
+    assert_eq!((shown.id.clone(), shown.status), (contract.id.clone(), OperationStatus::Completed));
+    assert_eq!(scene.fic.list(&scene.access).await.unwrap()[0].id, contract.id);
+    assert_eq!(scene.fic.delete(&scene.access, &contract.id, &Lead::Undisputed).await, Sent::Accepted(()));
+    assert_eq!(scene.fic.show(&scene.access, &contract.id).await, Ok(None));
+    assert_eq!(scene.fic.list(&scene.access).await, Ok(vec![]));
+    assert_eq!(scene.count(Call::SignIn), 1);
+}
+
+#[tokio::test]
+async fn every_answer_to_a_create_is_sorted_into_accepted_refused_unknown_or_not_sent() {
+    let scene = Scene::new().await;
+    for code in [400, 403, 409] {
+        scene.on(Call::Create, status(code));
+        assert!(matches!(scene.create().await, Sent::Refused(_)), "{code} is a refusal");
+    }
+    for code in [302, 404, 408, 418, 500, 502, 503, 504] {
+        scene.on(Call::Create, status(code));
+        assert!(matches!(scene.create().await, Sent::Unknown(Trouble::Unavailable { .. })), "{code} tells nothing");
+    }
+    scene.on(Call::Create, status(429));
+    assert!(matches!(scene.create().await, Sent::NotSent(Trouble::RateLimited { .. })));
+    for kind in [
+        Kind::DropBefore,
+        Kind::Html { code: 502 },
+        Kind::Huge { mib: 2 },
+        Kind::Redirect { to: scene.simulator.fic_endpoint() },
+        Kind::Hang { ms: None, effect_first: false },
+    ] {
+        scene.on(Call::Create, kind.clone());
+        assert!(matches!(scene.create().await, Sent::Unknown(_)), "{kind:?}");
+    }
+    assert_eq!(scene.simulator.contract(TENANT), None, "none of these had an effect");
+    for kind in [Kind::DropAfter, Kind::Garbage, Kind::Empty, Kind::WrongTenant, Kind::SlowDrip { interval_ms: 100 }] {
+        scene.on(Call::Create, kind.clone());
+        assert!(matches!(scene.create().await, Sent::Unknown(_)), "{kind:?}");
+        assert!(scene.simulator.contract(TENANT).is_some(), "{kind:?} had its effect");
+        scene.simulator.portal(TENANT, &Action::Abolish);
+    }
+}
+
+#[tokio::test]
+async fn a_create_that_never_left_is_known_not_to_have_been_sent() {
+    let scene = Scene::new().await;
+    scene.fic.list(&scene.access).await.unwrap();
+    let nowhere = client(&scene.simulator, Duration::from_secs(1), 0);
+    drop(scene.simulator);
+    let sent = nowhere.create(&scene.access, Menu::PremiumPlan, &Lead::Undisputed).await;
+    assert!(matches!(sent, Sent::NotSent(Trouble::Unavailable { .. })), "{sent:?}");
+}
+
+#[tokio::test]
+async fn a_replica_that_is_not_sure_to_lead_sends_no_create_and_no_delete() {
+    let scene = Scene::new().await;
+    let unsure = Lead::Held(fic_support_operator::lead::Tenure::default());
+    let sent = scene.fic.create(&scene.access, Menu::PremiumPlan, &unsure).await;
+    assert!(matches!(sent, Sent::NotSent(_)), "{sent:?}");
+    let id = ContractId::parse("F520000000001").unwrap();
+    assert!(matches!(scene.fic.delete(&scene.access, &id, &unsure).await, Sent::NotSent(_)));
+    assert_eq!(scene.count(Call::Create) + scene.count(Call::Delete), 0);
+}
+
+#[tokio::test]
+async fn calls_that_need_the_same_token_share_one_sign_in() {
+    let scene = Scene::new().await;
+    scene.simulator.set(|settings| settings.latency_ms = 50);
+    let calls = (0..20).map(|_| scene.fic.list(&scene.access));
+    assert!(futures::future::join_all(calls).await.into_iter().all(|listed| listed.is_ok()));
+    assert_eq!(scene.count(Call::SignIn), 1);
+    // And one more when all of them find it revoked at once.
+    scene.simulator.revoke_tokens(None);
+    let calls = (0..20).map(|_| scene.fic.list(&scene.access));
+    assert!(futures::future::join_all(calls).await.into_iter().all(|listed| listed.is_ok()));
+    assert_eq!(scene.count(Call::SignIn), 2);
+}
+
+#[tokio::test]
+async fn a_token_is_of_one_tenant_and_one_pair_of_credentials() {
+    let scene = Scene::new().await;
+    let other = Access { tenant: "00000000000000000000000000000001".into(), ..scene.access.clone() };
+    for access in [&scene.access, &other, &access("another")] {
+        scene.fic.list(access).await.unwrap();
+    }
+    assert_eq!(scene.count(Call::SignIn), 3);
+}
+
+#[tokio::test]
+async fn a_call_that_is_refused_with_a_fresh_token_is_not_permitted() {
+    let scene = Scene::new().await;
+    scene.simulator.fault(Fault::always(Call::List, TENANT, status(401)));
+    assert!(matches!(scene.fic.list(&scene.access).await, Err(Trouble::PermissionDenied { .. })));
+    assert_eq!((scene.count(Call::List), scene.count(Call::SignIn)), (2, 2), "once, and once again with a fresh token");
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_told_from_a_keystone_that_fails() {
+    let scene = Scene::new().await;
+    let wrong = scene.fic.list(&access("wrong")).await;
+    assert!(matches!(wrong, Err(Trouble::AuthenticationFailed { .. })), "{wrong:?}");
+    scene.on(Call::SignIn, status(503));
+    let failing = scene.fic.list(&scene.access).await;
+    assert!(matches!(&failing, Err(Trouble::Unavailable { what, .. }) if what.contains("Keystone")), "{failing:?}");
+    scene.on(Call::SignIn, status(403));
+    assert!(matches!(scene.fic.list(&scene.access).await, Err(Trouble::PermissionDenied { .. })));
+    scene.on(Call::SignIn, status(429));
+    assert!(matches!(scene.fic.list(&scene.access).await, Err(Trouble::RateLimited { .. })));
+}
+
+#[tokio::test]
+async fn retry_after_comes_through_from_every_answer() {
+    let scene = Scene::new().await;
+    for code in [429, 503] {
+        scene.on(Call::List, Kind::Status { code, body: None, retry_after: Some("7".into()) });
+        let trouble = scene.fic.list(&scene.access).await.unwrap_err();
+        assert_eq!(trouble.retry_after(), Some(Duration::from_secs(7)), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_drips_ends_with_the_time_of_the_call() {
+    let scene = Scene::new().await;
+    scene.fic.list(&scene.access).await.unwrap();
+    scene.on(Call::List, Kind::SlowDrip { interval_ms: 50 });
+    let began = std::time::Instant::now();
+    let listed = scene.fic.list(&scene.access).await;
+    assert!(matches!(listed, Err(Trouble::Unavailable { .. })), "{listed:?}");
+    assert!(began.elapsed() < Duration::from_secs(2), "it took {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn an_answer_of_more_than_a_mebibyte_is_not_read() {
+    let scene = Scene::new().await;
+    scene.on(Call::List, Kind::Huge { mib: 512 });
+    let listed = scene.fic.list(&scene.access).await;
+    assert!(matches!(&listed, Err(Trouble::Unavailable { what, .. }) if what.contains("1 MiB")), "{listed:?}");
+}
+
+#[tokio::test]
+async fn calls_are_paced() {
+    let scene = Scene::new().await;
+    let paced = client(&scene.simulator, Duration::from_secs(5), 20);
+    let began = std::time::Instant::now();
+    let calls = (0..30).map(|_| paced.list(&scene.access));
+    futures::future::join_all(calls).await;
+    // 20 may go at once, and the sign-in is one of them; the other 11 wait for 50 ms each.
+    assert!(began.elapsed() >= Duration::from_millis(500), "it took {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn why_an_operation_failed_is_told_where_fic_tells_it() {
+    let scene = Scene::new().await;
+    scene.simulator.portal(TENANT, &Action::FailNextOperation("no line".into()));
+    let Sent::Accepted(contract) = scene.create().await else { panic!("it should be accepted") };
+    assert_eq!(scene.fic.explain(&scene.access, &contract.id).await.as_deref(), Some("no line"));
+    scene.on(Call::ListOperations, status(404));
+    assert_eq!(scene.fic.explain(&scene.access, &contract.id).await, None);
+}
