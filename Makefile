@@ -55,7 +55,7 @@ clippy:
 
 .PHONY: docs
 docs:
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --workspace --no-deps --document-private-items
 
 .PHONY: deny
 deny: $(DENY) ## Licences, bans and sources; advisories where their database can be fetched
