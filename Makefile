@@ -24,6 +24,7 @@ test: build control-plane ## Every test
 	cargo test --locked --package fic-simulator --package control-plane --tests
 	cargo test --locked --doc
 	cargo test --locked --test e2e -- --test-threads=$(E2E_THREADS)
+	cargo test --locked --test cluster -- --test-threads=1 --nocapture
 
 .PHONY: check
 check: fmt-check clippy docs deny ## Format, lints, documentation, dependencies

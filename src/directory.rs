@@ -220,6 +220,11 @@ impl Directory {
         };
     }
 
+    /// A Secret is gone; one of the same name is another one.
+    pub fn forget_secret(&self, secret: &Key) {
+        self.lock().released.remove(secret);
+    }
+
     /// Whether a Secret, as a cache has it at this version, was let go since.
     pub fn is_released_since(&self, secret: &Key, version: Option<u64>) -> bool {
         let mut inner = self.lock();

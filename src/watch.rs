@@ -233,7 +233,10 @@ pub async fn secrets(watcher: Watcher, writer: Writer<CredentialsSecret>, synced
                     }
                     key
                 }
-                Change::Gone(key) => key,
+                Change::Gone(key) => {
+                    directory.forget_secret(&key);
+                    key
+                }
             };
             for plan in directory.users(&key) {
                 bells.wake(&plan);

@@ -224,3 +224,51 @@ async fn why_an_operation_failed_is_told_where_fic_tells_it() {
     scene.on(Call::ListOperations, status(404));
     assert_eq!(scene.fic.explain(&scene.access, &contract.id).await, None);
 }
+
+/// Puts TLS before the simulator, with a certificate of an authority of its own; gives the port and the authority.
+async fn tls_before(simulator: &Simulator) -> (u16, reqwest::Certificate) {
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::default();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = rcgen::CertifiedIssuer::self_signed(parameters, authority_key).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(["127.0.0.1".into()]).unwrap().signed_by(&key, &authority).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key.into())
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let behind = simulator.address();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // A client that does not trust us hangs up; that is what one of the tests is about.
+                let Ok(mut front) = acceptor.accept(stream).await else { return };
+                let mut back = tokio::net::TcpStream::connect(behind).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut front, &mut back).await;
+            });
+        }
+    });
+    (port, reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap())
+}
+
+#[tokio::test]
+async fn more_roots_can_be_trusted_and_others_are_not() {
+    let scene = Scene::new().await;
+    let (port, root) = tls_before(&scene.simulator).await;
+    let with = |roots| {
+        let options = Options { request_timeout: Duration::from_secs(5), requests_per_second: 0, roots };
+        let endpoint = |path: &str| format!("https://127.0.0.1:{port}/{path}").parse().unwrap();
+        Fic::new(endpoint("fic-eri"), endpoint("keystone/v3"), options, Arc::new(Metrics::default())).unwrap()
+    };
+    assert_eq!(with(vec![root]).list(&scene.access).await, Ok(vec![]));
+    let untrusted = with(vec![]).list(&scene.access).await;
+    assert!(
+        matches!(&untrusted, Err(Trouble::Unavailable { what, .. }) if what.contains("certificate")),
+        "{untrusted:?}"
+    );
+}

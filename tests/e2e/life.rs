@@ -185,3 +185,17 @@ async fn neither_secrets_nor_tokens_are_ever_shown() {
         assert!(!shown.contains("visible-"), "{shown}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_usual_proxy_variables_are_kept_to() {
+    let stage = Stage::empty().await;
+    // The simulator takes requests as a proxy gets them; a host of this name does not exist.
+    let proxy = format!("http://{}", stage.simulator.address());
+    let flags =
+        ["--fic-endpoint=http://fic.invalid/fic-eri", "--keystone-endpoint=http://keystone.invalid/keystone/v3"];
+    let mut stage = stage.with_variable("HTTP_PROXY", &proxy).with_flags(&flags);
+    stage.create_secret().await;
+    stage.start_operator().await;
+    stage.apply("premium", json!({})).await;
+    stage.reaches("premium", "Contracted").await;
+}

@@ -6,6 +6,7 @@
 #![allow(
     clippy::unwrap_used,
     unreachable_pub,
+    dead_code,
     clippy::wildcard_enum_match_arm,
     clippy::manual_assert,
     clippy::match_wild_err_arm,

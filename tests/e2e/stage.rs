@@ -75,6 +75,7 @@ pub struct Stage {
     pub client: Client,
     operators: Vec<Operator>,
     flags: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 /// An operator that runs.
@@ -127,7 +128,15 @@ impl Stage {
             kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await;
         let client = Client::try_from(config.unwrap()).unwrap();
         let namespace = format!("stage-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let stage = Self { namespace, tenant: new_tenant(), simulator, client, operators: vec![], flags: vec![] };
+        let stage = Self {
+            namespace,
+            tenant: new_tenant(),
+            simulator,
+            client,
+            operators: vec![],
+            flags: vec![],
+            environment: vec![],
+        };
         stage.create_namespace(&stage.namespace).await;
         stage
     }
@@ -143,6 +152,12 @@ impl Stage {
     /// Flags for the operators that are started from now on.
     pub fn with_flags(mut self, flags: &[&str]) -> Self {
         self.flags.extend(flags.iter().map(ToString::to_string));
+        self
+    }
+
+    /// A variable in the environment of the operators that are started from now on.
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
         self
     }
 
@@ -179,6 +194,7 @@ impl Stage {
             .args(&self.flags)
             .env("KUBECONFIG", operator_kubeconfig())
             .env("POD_NAMESPACE", OPERATOR)
+            .envs(self.environment.iter().cloned())
             .env("RUST_LOG", "info,fic_support_operator=debug")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -192,9 +208,17 @@ impl Stage {
         self.operators.last_mut().expect("an operator was started")
     }
 
-    /// Kills the operator that was started first.
+    /// Asks the operator that was started first to end.
     pub fn stop_first_operator(&mut self) {
         self.operators[0].terminate();
+    }
+
+    pub fn process_id(&self, operator: usize) -> u32 {
+        self.operators[operator].process.id()
+    }
+
+    pub fn log(&self, operator: usize) -> String {
+        self.operators[operator].log()
     }
 
     pub fn plans(&self) -> Api<PremiumSupportPlan> {

@@ -1,0 +1,229 @@
+//! What happens to a cluster as a whole, on a control plane that nobody else uses: the definition goes or changes, operators are killed and
+//! frozen, the API server goes away.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::manual_assert,
+    clippy::match_wild_err_arm,
+    unreachable_pub,
+    dead_code,
+    missing_docs,
+    reason = "a test ends at the first thing that is not as it should be; the stage is shared with tests that use more of it"
+)]
+
+#[path = "../e2e/stage.rs"]
+mod stage;
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use control_plane::supervisor::Order;
+use fic_simulator::faults::{Fault, Kind};
+use fic_simulator::log::Call;
+use kube::api::ListParams;
+use serde_json::json;
+
+use crate::stage::{Stage, control_plane, new_tenant, ready};
+
+const MANY: usize = 50;
+
+/// Applies many plans, each of a tenant of its own; gives the tenants.
+async fn apply_many(stage: &mut Stage) -> BTreeMap<String, String> {
+    let mut tenants = BTreeMap::new();
+    for number in 0..MANY {
+        stage.tenant = new_tenant();
+        let name = format!("plan-{number}");
+        stage.apply(&name, json!({})).await;
+        tenants.insert(name, stage.tenant.clone());
+    }
+    tenants
+}
+
+async fn how_many_are(stage: &Stage, reason: &str) -> usize {
+    // While the API server is away nothing is known.
+    let plans = stage.plans().list(&ListParams::default()).await.map(|plans| plans.items).unwrap_or_default();
+    plans.iter().filter(|plan| ready(plan).is_some_and(|ready| ready.reason == reason)).count()
+}
+
+async fn are_ready(stage: &Stage) {
+    stage.wait("all to be Contracted", || async { how_many_are(stage, "Contracted").await == MANY }).await;
+}
+
+async fn are_gone(stage: &Stage) {
+    stage
+        .wait("all to be gone", || async {
+            stage.plans().list(&ListParams::default()).await.is_ok_and(|plans| plans.items.is_empty())
+        })
+        .await;
+}
+
+/// Each tenant was bought for and abolished exactly once.
+fn one_of_each(stage: &Stage, tenants: &BTreeMap<String, String>) {
+    for tenant in tenants.values() {
+        let summary = stage.simulator.summary(tenant);
+        assert_eq!((summary.creates_with_effect, summary.deletes_with_effect), (1, 1), "{tenant}: {summary:?}");
+        assert_eq!((summary.creates_sent, summary.deletes_sent), (1, 1), "{tenant}: {summary:?}");
+        assert_eq!(summary.contract, None, "{tenant} is left behind");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_killed_again_and_again_buys_and_abolishes_each_once() {
+    let mut stage = Stage::new().await;
+    let tenants = apply_many(&mut stage).await;
+    let began = Instant::now();
+    let mut kills = 0;
+    // Killed after ever more calls: at first among the first steps of all, at last among the last.
+    while how_many_are(&stage, "Contracted").await < MANY {
+        kills += 1;
+        kill_after_some_calls(&mut stage, 20 * kills).await;
+    }
+    println!("{MANY} plans Ready after {kills} kills, {:?}", began.elapsed());
+    stage.kubectl_prints(&["delete", "psplan", "--all", "--wait=false"]);
+    let (began, mut kills) = (Instant::now(), 0);
+    while !stage.plans().list(&ListParams::default()).await.unwrap().items.is_empty() {
+        kills += 1;
+        kill_after_some_calls(&mut stage, 20 * kills).await;
+    }
+    println!("{MANY} plans gone after {kills} kills, {:?}", began.elapsed());
+    one_of_each(&stage, &tenants);
+}
+
+async fn kill_after_some_calls(stage: &mut Stage, calls: usize) {
+    let before = stage.simulator.log().len();
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while stage.simulator.log().len() < before + calls && Instant::now() < deadline {
+        tokio::task::yield_now().await;
+    }
+    stage.operator().kill();
+    stage.start_operator().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn etcd_and_the_api_server_may_go_away_meanwhile() {
+    let mut stage = Stage::new().await;
+    let tenants = apply_many(&mut stage).await;
+    let outage = |stop: Order, start: Order| {
+        tokio::task::spawn_blocking(move || {
+            control_plane().order(stop).unwrap();
+            control_plane().order(start).unwrap();
+        })
+    };
+    outage(Order::StopApiServer, Order::StartApiServer).await.unwrap();
+    let began = Instant::now();
+    are_ready(&stage).await;
+    println!("{MANY} plans Ready {:?} after the API server was back", began.elapsed());
+    stage.kubectl_prints(&["delete", "psplan", "--all", "--wait=false"]);
+    outage(Order::StopEtcd, Order::StartEtcd).await.unwrap();
+    let began = Instant::now();
+    are_gone(&stage).await;
+    println!("{MANY} plans gone {:?} after etcd was back", began.elapsed());
+    one_of_each(&stage, &tenants);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_frozen_for_longer_than_its_lease_sends_nothing_when_it_wakes() {
+    let mut stage = Stage::empty().await.with_flags(&["--leader-elect", "--request-timeout=60s"]);
+    stage.create_secret().await;
+    let frozen = stage.start_operator().await;
+    // It is frozen while it waits for the answer to List, right before the purchase.
+    stage.simulator.fault(Fault::once(Call::List, &stage.tenant, Kind::Hang { ms: Some(1000), effect_first: true }));
+    stage.apply("premium", json!({})).await;
+    stage.sees("the List that hangs", |log| log.iter().any(|entry| entry.call == Call::List)).await;
+    stage.signal(frozen, "STOP");
+    stage.start_operator().await;
+    let began = Instant::now();
+    stage.reaches("premium", "Contracted").await;
+    println!("the other replica had it Ready {:?} after the leader froze", began.elapsed());
+    stage.delete("premium").await;
+    stage.is_gone("premium").await;
+    stage.signal(frozen, "CONT");
+    let says = |words: &'static str| {
+        let log = stage.log(frozen);
+        async move { log.contains(words) }
+    };
+    stage.wait("the frozen leader to notice", || says("the lead")).await;
+    stage.wait("the frozen leader to stand by", || says("standing by")).await;
+    stage.apply("premium", json!({})).await;
+    stage.reaches("premium", "Contracted").await;
+    let summary = stage.simulator.summary(&stage.tenant);
+    assert_eq!((summary.creates_sent, summary.deletes_sent), (2, 1), "one for each of the two plans");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_deleted_while_the_operator_is_down_takes_its_contracts_with_it() {
+    let mut stage = Stage::new().await;
+    stage.apply("premium", json!({})).await;
+    stage.reaches("premium", "Contracted").await;
+    stage.operator().kill();
+    stage.kubectl_prints(&["delete", "namespace", &stage.namespace, "--wait=false"]);
+    stage
+        .wait("the namespace to be going", || async {
+            stage.plans().get("premium").await.is_ok_and(|plan| plan.metadata.deletion_timestamp.is_some())
+        })
+        .await;
+    stage.start_operator().await;
+    stage.is_gone("premium").await;
+    assert_eq!(stage.simulator.contract(&stage.tenant), None);
+    stage.kubectl_prints(&["wait", "--for=delete", &format!("namespace/{}", stage.namespace), "--timeout=60s"]);
+}
+
+/// The two that change the definition itself come last, one after the other: every other test needs it as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn zz_the_definition_may_change_and_go() {
+    let mut stage = Stage::new().await;
+    an_object_that_cannot_be_decoded_does_not_stop_the_watch(&mut stage).await;
+    deleting_the_definition_retains_every_contract(&mut stage).await;
+}
+
+async fn an_object_that_cannot_be_decoded_does_not_stop_the_watch(stage: &mut Stage) {
+    // A newer version of the definition knows another menu.
+    let schema = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/menu/enum";
+    let patch = json!([{ "op": "replace", "path": schema, "value": ["PremiumPlan", "GoldPlan"] }]).to_string();
+    let crd = "crd/premiumsupportplans.fic.ntt.com";
+    stage.kubectl_prints(&["patch", crd, "--type=json", "--patch", &patch]);
+    stage
+        .wait("the newer definition to be served", || {
+            let manifest = json!({
+                "apiVersion": "fic.ntt.com/v1alpha1",
+                "kind": "PremiumSupportPlan",
+                "metadata": { "name": "newer" },
+                "spec": { "tenantID": new_tenant(), "credentialsSecretRef": { "name": "x" }, "menu": "GoldPlan" },
+            });
+            let applied = stage.kubectl_apply(&manifest).is_ok();
+            async move { applied }
+        })
+        .await;
+    stage.tenant = new_tenant();
+    stage.apply("good", json!({})).await;
+    stage.reaches("good", "Contracted").await;
+    assert!(stage.operator().log().contains("cannot be decoded"));
+    stage.kubectl_prints(&["delete", "psplan", "newer"]);
+    stage.delete("good").await;
+    stage.is_gone("good").await;
+}
+
+async fn deleting_the_definition_retains_every_contract(stage: &mut Stage) {
+    let tenants = apply_many(stage).await;
+    are_ready(stage).await;
+    stage.kubectl_prints(&["delete", "crd", "premiumsupportplans.fic.ntt.com", "--timeout=60s"]);
+    for tenant in tenants.values() {
+        let summary = stage.simulator.summary(tenant);
+        assert_eq!((summary.deletes_sent, summary.contract.is_some()), (0, true), "{tenant}");
+    }
+    stage
+        .wait("each to have the Event Retained", || async {
+            let events = stage.kubectl_prints(&["get", "events", "-o", "jsonpath={.items[*].reason}"]);
+            events.split_whitespace().filter(|reason| *reason == "Retained").count() == MANY
+        })
+        .await;
+}
+
+impl Stage {
+    fn signal(&self, operator: usize, signal: &str) {
+        let id = self.process_id(operator).to_string();
+        assert!(Command::new("kill").args([&format!("-{signal}"), &id]).status().unwrap().success());
+    }
+}
