@@ -12,16 +12,18 @@ use kube::runtime::{applier, reflector};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use crate::bells::Bells;
 use crate::clock::Clock;
-use crate::context::{Context, Notes};
+use crate::context::Context;
 use crate::directory::Directory;
 use crate::facts::Settings;
 use crate::fic::Fic;
 use crate::health::Health;
 use crate::lead::Lead;
 use crate::metrics::Metrics;
+use crate::notes::Notes;
 use crate::reconcile::reconcile;
-use crate::watch::{Bells, Scope, Watcher};
+use crate::watch::{Scope, Watcher};
 use crate::{guard, watch};
 
 /// How long the passes under way are given to come to an end.

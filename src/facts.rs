@@ -1,38 +1,16 @@
-//! What a decision is made from: facts as plain values, whoever gathered them.
+//! What there is to know of a plan and what belongs to it, as plain values, whoever gathered them.
 //!
-//! [`Facts`] is all that [`crate::decide::decide`] sees. Nothing in it is a client, a future or a clock, so a test or a model
-//! checker can put any world together that it likes.
+//! With the memory and the pass they make up [`crate::decide::Facts`].
 
 use std::time::Duration;
 
 use crate::condition::{Ready, Reason};
 use crate::contract::ContractId;
-use crate::memory::Memory;
-use crate::pass::Pass;
 use crate::plan::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, Menu, RecreationPolicy};
 use crate::situation::Defect;
 
 /// Time since the process began, on a clock that never jumps.
 pub type Uptime = Duration;
-
-/// All that a decision is made from.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
-    /// Now.
-    pub now: Uptime,
-    /// The operator's own settings.
-    pub settings: &'a Settings,
-    /// The plan, as the API server last had it for us.
-    pub plan: &'a PlanFacts,
-    /// Its credentials.
-    pub credentials: &'a Credentials,
-    /// Who holds the tenant, as far as the cache knows.
-    pub claim: &'a Claim,
-    /// What this process remembers of the plan from earlier passes.
-    pub memory: &'a Memory,
-    /// What this pass has learnt so far.
-    pub pass: &'a Pass,
-}
 
 /// The flags that decisions depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,10 +13,10 @@ use kube::runtime::reflector::ObjectRef;
 use tracing::debug;
 
 use crate::act;
+use crate::bells::Bells;
 use crate::context::Context;
 use crate::credentials::IN_USE_FINALIZER;
 use crate::directory::Key;
-use crate::watch::Bells;
 
 /// How long to wait before a Secret that could not be let go is looked at again.
 const RETRY: Duration = Duration::from_secs(1);

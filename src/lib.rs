@@ -4,10 +4,12 @@
 //!
 //! - What users write and read: [`plan`], [`crd`], [`condition`], [`credentials`], [`cli`].
 //! - What a decision is made from: [`facts`], [`memory`], [`pass`], [`claim`]; what it says: [`situation`], put into [`words`].
-//! - The world: [`fic`] with [`contract`], [`trouble`] and [`text`]; [`watch`], [`directory`] and [`guard`]; [`lead`] and [`clock`].
-//! - The process: [`run`], [`controller`], [`context`], [`interrupt`], [`health`], [`metrics`].
+//! - The world: [`fic`] with [`contract`], [`trouble`] and [`text`]; [`watch`], [`directory`], [`bells`] and [`guard`];
+//!   [`lead`] and [`clock`].
+//! - The process: [`run`], [`controller`], [`context`], [`notes`], [`interrupt`], [`health`], [`metrics`].
 
 pub mod act;
+pub mod bells;
 pub mod claim;
 pub mod cli;
 pub mod clock;
@@ -27,6 +29,7 @@ pub mod interrupt;
 pub mod lead;
 pub mod memory;
 pub mod metrics;
+pub mod notes;
 pub mod observe;
 pub mod pass;
 #[allow(unreachable_pub, reason = "the derive of the schema repeats the struct where it is not reached")]

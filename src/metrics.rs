@@ -12,7 +12,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::condition::Reason;
-use crate::fic::Call;
+use crate::fic::call::Call;
 
 /// The metrics of the process.
 pub struct Metrics {

@@ -14,7 +14,7 @@ use tracing::warn;
 use crate::claim::{self, Contender};
 use crate::clock::Clock;
 use crate::condition::{READY, RECONCILING, Ready, Reason, STALLED};
-use crate::context::{Context, CredentialsStimulus, Stimulus};
+use crate::context::Context;
 use crate::contract::ContractId;
 use crate::crd;
 use crate::credentials::{self, CredentialsSecret, IN_USE_FINALIZER, SECRET_TYPE};
@@ -23,6 +23,7 @@ use crate::directory::Key;
 use crate::facts::{Claim, Credentials, PlanFacts, Reported};
 use crate::fic::Access;
 use crate::interrupt::Interrupt;
+use crate::notes::{CredentialsStimulus, Stimulus};
 use crate::pass::{Definition, News, Unseen};
 use crate::plan::{CONTRACT_FINALIZER, PremiumSupportPlan, PremiumSupportPlanStatus, RECONCILE_REQUESTED_AT, version};
 

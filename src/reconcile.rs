@@ -9,11 +9,11 @@ use kube::runtime::controller::Action;
 use tracing::{debug, error, info, warn};
 
 use crate::act;
-use crate::context::{Context, Note};
-use crate::decide::{Step, Verdict, Wait, decide};
-use crate::facts::Facts;
+use crate::context::Context;
+use crate::decide::{Facts, Step, Verdict, Wait, decide};
 use crate::interrupt::Interrupt;
 use crate::memory::Memory;
+use crate::notes::Note;
 use crate::observe::{self, View};
 use crate::pass::{News, Pass};
 use crate::plan::{PremiumSupportPlan, version};

@@ -8,10 +8,9 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use futures::channel::mpsc::UnboundedSender;
 use futures::stream::{BoxStream, StreamExt, select_all};
 use kube::api::Api;
-use kube::core::{DeserializeGuard, NamespaceResourceScope, ObjectMeta};
+use kube::core::{NamespaceResourceScope, ObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
@@ -20,46 +19,12 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
-use crate::context::Notes;
+use crate::bells::{Bells, WatchedPlan};
 use crate::credentials::{CredentialsSecret, IN_USE_FINALIZER, SECRET_TYPE};
-use crate::directory::{Directory, Key, Ripples};
+use crate::directory::{Directory, Key};
 use crate::metrics::Metrics;
-use crate::plan::{PremiumSupportPlan, RECONCILE_REQUESTED_AT};
-
-/// A plan as the watch brings it: one that cannot be decoded does not stop the watch.
-pub type WatchedPlan = DeserializeGuard<PremiumSupportPlan>;
-
-/// Where waking a plan, or looking at a Secret, is asked for.
-#[derive(Clone)]
-pub struct Bells {
-    /// Plans to look at.
-    pub plans: UnboundedSender<ObjectRef<WatchedPlan>>,
-    /// Secrets that may be let go.
-    pub secrets: UnboundedSender<Key>,
-}
-
-impl Bells {
-    /// Wakes a plan.
-    pub fn wake(&self, key: &Key) {
-        // A bell without a listener rings when the process ends; nobody needs to wake then.
-        let _ = self.plans.unbounded_send(ObjectRef::new(&key.name).within(&key.namespace));
-    }
-
-    /// Has a Secret looked at.
-    pub fn check_secret(&self, key: Key) {
-        let _ = self.secrets.unbounded_send(key);
-    }
-
-    /// Tells everyone whom a change of a plan concerns.
-    pub fn ripple(&self, ripples: Ripples) {
-        for plan in &ripples.plans {
-            self.wake(plan);
-        }
-        for secret in ripples.secrets {
-            self.check_secret(secret);
-        }
-    }
-}
+use crate::notes::Notes;
+use crate::plan::RECONCILE_REQUESTED_AT;
 
 /// What is watched.
 #[derive(Clone, Debug, Default)]

@@ -2,8 +2,8 @@
 
 use crate::contract::{Contract, ContractId, OperationStatus};
 use crate::decide::sighting::Sighting;
-use crate::decide::{Act, Farewell, IdChange, Look, Occasion, Step, Verdict, Wait, rest, rest_silently};
-use crate::facts::{Claim, Facts};
+use crate::decide::{Act, Facts, Farewell, IdChange, Look, Occasion, Step, Verdict, Wait, rest, rest_silently};
+use crate::facts::Claim;
 use crate::memory::{Create, Delete, LOOKS_TO_BELIEVE};
 use crate::pass::Definition;
 use crate::situation::{Abolishing, Situation};

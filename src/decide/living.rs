@@ -3,9 +3,9 @@
 use crate::contract::{Contract, ContractId, OperationStatus};
 use crate::decide::sighting::Sighting;
 use crate::decide::{
-    Act, Farewell, IdChange, Look, Occasion, Step, UsableCredentials, Verdict, Wait, rest, rest_silently,
+    Act, Facts, Farewell, IdChange, Look, Occasion, Step, UsableCredentials, Verdict, Wait, rest, rest_silently,
 };
-use crate::facts::{Claim, Facts};
+use crate::facts::Claim;
 use crate::memory::{Create, LOOKS_TO_BELIEVE};
 use crate::plan::{AdoptionPolicy, RecreationPolicy};
 use crate::situation::Situation;

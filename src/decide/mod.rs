@@ -7,6 +7,7 @@
 //! - [`living`]: a plan that wants its contract.
 //! - [`leaving`]: a plan that is being deleted.
 //! - [`sighting`]: what the looks at FIC amount to, for both.
+//! - [`step`]: what a decision can say.
 
 #![allow(
     clippy::result_large_err,
@@ -16,150 +17,37 @@
 mod leaving;
 mod living;
 mod sighting;
+mod step;
 #[cfg(test)]
 mod tests;
 
 use crate::condition::Ready;
 use crate::contract::{Contract, ContractId};
-use crate::facts::{Claim, Credentials, Facts, Uptime};
+use crate::facts::{Claim, Credentials, PlanFacts, Settings, Uptime};
 use crate::memory::{Create, Memory};
-use crate::pass::{Definition, Unseen};
+use crate::pass::{Definition, Pass, Unseen};
 use crate::plan::{DeletionPolicy, ManagementPolicy};
 use crate::situation::{Defect, Situation};
 use crate::trouble::Trouble;
+pub use step::{Act, Farewell, IdChange, Look, Occasion, Shown, Step, Verdict, Wait};
 
-/// What to do next.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
-    /// Find something out.
-    Look(Look),
-    /// Change something; one call.
-    Act(Act),
-    /// Write the status, and go on.
-    Report(Verdict),
-    /// Write the status if there is something to say, and end the pass.
-    Rest {
-        /// What to say.
-        verdict: Option<Verdict>,
-        /// When to look again.
-        wait: Wait,
-    },
-}
-
-/// Something to find out.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Look {
-    /// Whether there is a Secret of that name, of another type.
-    Secret,
-    /// The plans of the tenant, and with them this one, by the API server's own word.
-    Holder,
-    /// Whether the definition of our resource is being deleted.
-    Definition,
-    /// The contracts of the tenant.
-    List,
-    /// The plan's contract.
-    Show(ContractId),
-    /// Why the last operation on the contract failed.
-    Explain(ContractId),
-}
-
-/// Something to change.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Act {
-    /// Put the finalizer on the Secret.
-    ProtectSecret,
-    /// Put the finalizer on the plan: the record that something may be bought.
-    AddFinalizer,
-    /// Take it off again.
-    RemoveFinalizer(Farewell),
-    /// Buy.
-    Create,
-    /// Abolish.
-    Delete(ContractId),
-}
-
-/// Why a plan lets go.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Farewell {
-    /// Nothing was bought.
-    NothingBought,
-    /// Another plan holds the tenant.
-    Yielded,
-    /// The contract is gone.
-    Abolished {
-        /// The contract.
-        id: ContractId,
-        /// Another contract that the tenant holds now; it is left alone.
-        other: Option<ContractId>,
-    },
-    /// The contract stays.
-    Retained {
-        /// The contract, where it is known.
-        id: Option<ContractId>,
-        /// Because the definition is being deleted, not because the plan says so.
-        uninstall: bool,
-    },
-}
-
-/// What to report.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Verdict {
-    /// Where the plan stands.
-    pub situation: Situation,
-    /// What to show of the contract.
-    pub shown: Shown,
-    /// What becomes of the id in the status.
-    pub id: IdChange,
-    /// What has just happened, beyond what the change of the condition says.
-    pub occasion: Option<Occasion>,
-}
-
-/// What to show of the contract in the status.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Shown {
-    /// What is shown already: nothing new was seen.
-    AsBefore,
-    /// This.
-    Contract(Contract),
-    /// Nothing: there is none.
-    Nothing,
-}
-
-/// What becomes of the id in the status: the record of what is ours.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum IdChange {
-    /// It stays as it is.
-    Keep,
-    /// It is recorded.
-    Set(ContractId),
-    /// It goes.
-    Clear,
-}
-
-/// Something that happened once and deserves an Event of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Occasion {
-    /// Our create was accepted, or found to have been.
-    Purchased(ContractId),
-    /// A contract was taken over.
-    Adopted(ContractId),
-    /// Our contract is gone.
-    Lost(ContractId),
-}
-
-/// When to look again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Wait {
-    /// After the poll interval: something is in progress.
-    Poll,
-    /// After the resync interval: nothing is expected to change.
-    Resync,
-    /// Doubling from pass to pass: something is in the way.
-    Backoff,
-    /// Not before this moment: FIC asked for it.
-    Until(Uptime),
-    /// When something of it changes; nothing else could help.
-    Change,
+/// All that a decision is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// Now.
+    pub now: Uptime,
+    /// The operator's own settings.
+    pub settings: &'a Settings,
+    /// The plan, as the API server last had it for us.
+    pub plan: &'a PlanFacts,
+    /// Its credentials.
+    pub credentials: &'a Credentials,
+    /// Who holds the tenant, as far as the cache knows.
+    pub claim: &'a Claim,
+    /// What this process remembers of the plan from earlier passes.
+    pub memory: &'a Memory,
+    /// What this pass has learnt so far.
+    pub pass: &'a Pass,
 }
 
 /// Decides the next step.
@@ -167,39 +55,6 @@ pub enum Wait {
 pub fn decide(facts: &Facts<'_>) -> Step {
     let step = if facts.plan.deleting { leaving::step(facts) } else { living::step(facts) };
     facts.keep_to_retry_after(step)
-}
-
-impl Verdict {
-    fn of(situation: Situation) -> Self {
-        Self { situation, shown: Shown::AsBefore, id: IdChange::Keep, occasion: None }
-    }
-
-    fn showing(mut self, contract: &Contract) -> Self {
-        self.shown = Shown::Contract(contract.clone());
-        self
-    }
-
-    fn showing_nothing(mut self) -> Self {
-        self.shown = Shown::Nothing;
-        self
-    }
-
-    fn with_id(mut self, id: IdChange) -> Self {
-        if id == IdChange::Clear {
-            self.shown = Shown::Nothing;
-        }
-        self.id = id;
-        self
-    }
-
-    fn because(mut self, occasion: Option<Occasion>) -> Self {
-        self.occasion = occasion;
-        self
-    }
-
-    fn rest(self, wait: Wait) -> Step {
-        Step::Rest { verdict: Some(self), wait }
-    }
 }
 
 /// Reports a situation and rests.

@@ -1,8 +1,7 @@
 //! What the looks at FIC amount to. Two witnesses are asked before a contract is called gone: Show, and then List.
 
 use crate::contract::{Contract, ContractId};
-use crate::decide::{Look, Step};
-use crate::facts::Facts;
+use crate::decide::{Facts, Look, Step};
 use crate::memory::LOOKS_TO_BELIEVE;
 use crate::trouble::Trouble;
 

@@ -3,7 +3,9 @@
 //! - [`transport`]: one HTTP call, bounded in every way.
 //! - [`keystone`] and [`tokens`]: signing in, and the tokens in hand.
 //! - [`wire`]: the JSON, and what is made of it.
+//! - [`call`]: the names of the calls.
 
+pub mod call;
 mod keystone;
 mod tokens;
 mod transport;
@@ -21,6 +23,7 @@ use crate::lead::Lead;
 use crate::metrics::Metrics;
 use crate::plan::Menu;
 use crate::trouble::{Sent, Trouble};
+use call::Call;
 use tokens::Tokens;
 pub use transport::Options;
 use transport::{Reply, Silence, Transport, join, retry_after};
@@ -41,33 +44,6 @@ pub struct Fic {
     endpoint: Url,
     keystone: Url,
     metrics: Arc<Metrics>,
-}
-
-/// A call, as metrics name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names of the calls of the API")]
-pub enum Call {
-    SignIn,
-    List,
-    Show,
-    Create,
-    Delete,
-    Operations,
-}
-
-impl Call {
-    /// A fixed name for metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SignIn => "sign_in",
-            Self::List => "list",
-            Self::Show => "show",
-            Self::Create => "create",
-            Self::Delete => "delete",
-            Self::Operations => "operations",
-        }
-    }
 }
 
 const SERVICES: [&str; 2] = ["v1", "premium-professional-support-services"];
