@@ -58,8 +58,6 @@ pub struct Reported {
     pub reason: Option<Reason>,
     /// How long the plan has been going on (or stalled) since it was last otherwise.
     pub unsettled_for: Duration,
-    /// Whether a look at FIC has ever shown the contract as completed.
-    pub completed: bool,
 }
 
 /// The Secret that a plan names.

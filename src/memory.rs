@@ -23,8 +23,6 @@ pub struct Memory {
     pub delete: Option<Delete>,
     /// The contract that was given up as lost before the create that is due.
     pub lost: Option<ContractId>,
-    /// A look of this process has shown the plan's contract.
-    pub sighted: bool,
     /// How many looks in a row have not shown the plan's contract, by two witnesses each.
     pub absences: u32,
     /// Since when the contract has been in progress.
@@ -77,7 +75,6 @@ impl Memory {
             create,
             delete: None,
             lost: None,
-            sighted: false,
             absences: 0,
             in_progress_since: None,
             last_seen: now,
@@ -123,7 +120,6 @@ impl Memory {
             News::IdForgotten(lost) => {
                 self.create = Create::Unsent;
                 self.lost.clone_from(lost);
-                self.sighted = false;
                 self.absences = 0;
             }
             News::Secret(_) | News::Holder(_) | News::Definition(_) | News::Explained(_) | News::SecretProtected => {}
@@ -156,7 +152,6 @@ impl Memory {
             self.absences = self.absences.saturating_add(1);
             return;
         };
-        self.sighted = true;
         self.absences = 0;
         match contract.status {
             Processing | Other(_) => {

@@ -151,7 +151,6 @@ fn reported(status: &PremiumSupportPlanStatus, clock: Clock) -> Option<Reported>
         },
         reason: Reason::parse(&ready.reason),
         unsettled_for: unsettled.map(|condition| clock.since(condition.last_transition_time.0)).unwrap_or_default(),
-        completed: status.operation_status.as_deref() == Some("Completed"),
     })
 }
 

@@ -62,11 +62,9 @@ impl<'a> Facts<'a> {
 
     /// Whether the absence of the plan's own contract can be believed.
     ///
-    /// FIC's reads may lag behind its writes. A contract that a look has shown before cannot seem absent by that; one that no look
-    /// has ever shown can, so it is looked for again.
+    /// FIC's reads may lag behind its writes, and one that lags may follow one that did not: a contract that a look has shown may seem
+    /// absent to the next, as if it were not bought yet. Only after a delete of ours an old answer cannot be one without it.
     pub(super) fn absence_is_believed(&self) -> bool {
-        let shown_before =
-            self.memory.sighted || self.plan.reported.as_ref().is_some_and(|reported| reported.completed);
-        shown_before || self.memory.absences >= LOOKS_TO_BELIEVE
+        self.memory.delete.is_some() || self.memory.absences >= LOOKS_TO_BELIEVE
     }
 }

@@ -97,12 +97,8 @@ impl World {
     fn ready() -> Self {
         let mut world = Self::open();
         world.plan.id = Some(ours());
-        world.plan.reported = Some(Reported {
-            ready: Ready::True,
-            reason: Some(Reason::Contracted),
-            unsettled_for: Duration::ZERO,
-            completed: true,
-        });
+        world.plan.reported =
+            Some(Reported { ready: Ready::True, reason: Some(Reason::Contracted), unsettled_for: Duration::ZERO });
         world
     }
 
@@ -144,6 +140,11 @@ impl World {
 
     fn shown(self, contract: Option<Contract>) -> Self {
         self.news(News::Shown(Ok(contract)))
+    }
+
+    /// Neither Show nor List has shown the contract for as many looks as it takes.
+    fn long_absent(self) -> Self {
+        self.memory(|memory| memory.absences = LOOKS_TO_BELIEVE)
     }
 
     fn holding(self) -> Self {
@@ -403,7 +404,6 @@ fn an_operation_that_takes_too_long_stalls_and_recovers() {
             ready: Ready::False,
             reason: Some(Reason::Processing),
             unsettled_for: Duration::from_secs(601),
-            completed: false,
         });
     });
     let (situation, _, _) = world.shown(Some(contract(ours(), OperationStatus::Processing))).rests();
@@ -446,7 +446,7 @@ fn a_lost_contract_that_turns_up_again_is_still_ours() {
 
 #[test]
 fn a_contract_replaced_outside_is_left_alone_or_taken_over_by_policy() {
-    let world = || World::ready().shown(None).listed(vec![contract(other(), OperationStatus::Completed)]);
+    let world = || World::ready().shown(None).listed(vec![contract(other(), OperationStatus::Completed)]).long_absent();
     let (situation, id, _) = world().rests();
     assert_eq!(situation, Some(Situation::AlreadyContracted { id: Some(other()), replaced: Some(ours()) }));
     assert_eq!(id, IdChange::Keep, "what was ours stays on record");
@@ -455,9 +455,8 @@ fn a_contract_replaced_outside_is_left_alone_or_taken_over_by_policy() {
 }
 
 #[test]
-fn a_contract_that_no_look_has_shown_yet_is_not_given_up_for_another() {
-    let mut world = World::open().plan(|plan| plan.id = Some(ours()));
-    world = world.shown(None).listed(vec![contract(other(), OperationStatus::Completed)]);
+fn a_contract_is_not_given_up_for_another_at_once() {
+    let world = World::ready().shown(None).listed(vec![contract(other(), OperationStatus::Completed)]);
     assert_eq!(world.rests(), (None, IdChange::Keep, Wait::Poll));
 }
 
@@ -695,13 +694,14 @@ fn a_refused_delete_is_told() {
 #[test]
 fn another_contract_of_the_tenant_is_left_when_ours_is_gone() {
     let world = World::ready().deleting().shown(None).listed(vec![contract(other(), OperationStatus::Completed)]);
+    let world = world.long_absent();
     let farewell = Farewell::Abolished { id: ours(), other: Some(other()) };
     assert_eq!(world.step(), Step::Act(Act::RemoveFinalizer(farewell)));
 }
 
 #[test]
-fn a_contract_that_no_look_has_shown_is_looked_for_again_before_it_is_let_go() {
-    let mut world = World::open().deleting().plan(|plan| plan.id = Some(ours()));
+fn a_contract_that_vanished_without_a_delete_is_looked_for_again_before_it_is_let_go() {
+    let mut world = World::ready().deleting();
     for look in 1..=LOOKS_TO_BELIEVE {
         world.pass = Pass::default();
         world = world.shown(None).listed(vec![]).news(News::Definition(Definition::Stands));
