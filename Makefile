@@ -23,6 +23,7 @@ test: build control-plane ## Every test
 	cargo test --locked --workspace --lib --bins --test crd --test fic
 	cargo test --locked --package fic-simulator --package control-plane --tests
 	cargo test --locked --doc
+	cargo test --locked --test model -- --nocapture
 	cargo test --locked --test e2e -- --test-threads=$(E2E_THREADS)
 	cargo test --locked --test cluster -- --test-threads=1 --nocapture
 

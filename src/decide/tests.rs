@@ -469,6 +469,13 @@ fn a_plan_that_does_not_hold_its_tenant_makes_no_calls() {
 }
 
 #[test]
+fn an_id_that_was_only_watched_does_not_hold_a_tenant() {
+    let mut world = World::new().plan(|plan| plan.id = Some(other()));
+    world.claim = Claim::HeldBy("team/other".into());
+    assert_eq!(world.rests().0, Some(Situation::TenantClaimed { holder: "team/other".into() }));
+}
+
+#[test]
 fn a_plan_with_the_finalizer_yields_only_on_the_api_servers_word() {
     let mut world = World::open();
     world.claim = Claim::HeldBy("team/other".into());
