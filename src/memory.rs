@@ -29,7 +29,7 @@ pub struct Memory {
     pub in_progress_since: Option<Uptime>,
     /// When FIC last answered for this plan (or when the process first heard of the plan).
     pub last_seen: Uptime,
-    /// How many passes in a row ended in trouble.
+    /// How many passes in a row came to rest with something in the way.
     pub failures: u32,
     /// FIC asked to be left alone until then.
     pub hold_until: Option<Uptime>,
@@ -126,12 +126,10 @@ impl Memory {
         }
     }
 
-    /// A pass came to rest: one without trouble ends the backoff. A single answer does not, or a create that fails between two
-    /// looks that succeed would be sent at full pace.
-    pub fn rested(&mut self, troubled: bool) {
-        if !troubled {
-            self.failures = 0;
-        }
+    /// A pass came to rest: with something in the way, which is waited out ever more slowly, or without, which ends that. A single
+    /// answer ends nothing, or a create that fails between two looks that succeed would be sent at full pace.
+    pub fn rested(&mut self, hindered: bool) {
+        self.failures = if hindered { self.failures.saturating_add(1) } else { 0 };
     }
 
     fn answered(&mut self, now: Uptime) {
@@ -139,7 +137,6 @@ impl Memory {
     }
 
     fn troubled(&mut self, trouble: &Trouble, now: Uptime) {
-        self.failures = self.failures.saturating_add(1);
         if let Some(wait) = trouble.retry_after() {
             self.hold_until = Some(now.saturating_add(wait));
         }
@@ -240,5 +237,24 @@ impl PlanFacts {
             },
             None => Duration::ZERO,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_the_way_is_waited_out_ever_more_slowly_until_a_pass_without_it() {
+        let mut memory = Memory::fresh(&crate::decide::tests::plan(), Duration::ZERO);
+        for expected in 1..=3 {
+            memory.rested(true);
+            assert_eq!(memory.failures, expected);
+        }
+        memory.rested(false);
+        assert_eq!(memory.failures, 0);
+        memory.rested(true);
+        memory.woken();
+        assert_eq!(memory.failures, 0);
     }
 }

@@ -76,7 +76,7 @@ async fn pass(context: &Context, view: &mut View, memory: &mut Memory) -> Result
                     None => None,
                 };
                 learn(context, view, memory, &mut pass, news.as_ref());
-                memory.rested(matches!(wait, Wait::Backoff | Wait::Until(_)));
+                memory.rested(wait.is_hindered());
                 return Ok(*wait);
             }
         };

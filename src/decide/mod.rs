@@ -19,7 +19,7 @@ mod living;
 mod sighting;
 mod step;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::condition::Ready;
 use crate::contract::{Contract, ContractId};

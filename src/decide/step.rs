@@ -170,3 +170,14 @@ impl Verdict {
         Step::Rest { verdict: Some(self), wait }
     }
 }
+
+impl Wait {
+    /// Whether something is in the way, that is waited out ever more slowly.
+    #[must_use]
+    pub fn is_hindered(self) -> bool {
+        match self {
+            Self::Backoff | Self::Until(_) => true,
+            Self::Poll | Self::Resync | Self::Change => false,
+        }
+    }
+}

@@ -55,21 +55,26 @@ fn unavailable() -> Trouble {
     Trouble::Unavailable { what: "HTTP 503".into(), retry_after: None }
 }
 
+/// A plan just applied.
+pub(crate) fn plan() -> PlanFacts {
+    PlanFacts {
+        menu: Menu::PremiumPlan,
+        management: ManagementPolicy::Manage,
+        adoption: AdoptionPolicy::Never,
+        recreation: RecreationPolicy::IfLost,
+        deletion: DeletionPolicy::Delete,
+        suspend: false,
+        deleting: false,
+        finalizer: false,
+        id: None,
+        reported: None,
+    }
+}
+
 impl World {
     /// A plan just applied.
     fn new() -> Self {
-        let plan = PlanFacts {
-            menu: Menu::PremiumPlan,
-            management: ManagementPolicy::Manage,
-            adoption: AdoptionPolicy::Never,
-            recreation: RecreationPolicy::IfLost,
-            deletion: DeletionPolicy::Delete,
-            suspend: false,
-            deleting: false,
-            finalizer: false,
-            id: None,
-            reported: None,
-        };
+        let plan = plan();
         Self {
             settings: Settings {
                 poll_interval: Duration::from_secs(3),
