@@ -4,6 +4,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// The most that is kept of a message from outside, in characters.
 const WORDS: usize = 300;
+/// What is shorter than this hides nothing, and taking it out would tear ordinary words apart.
+const SHORTEST_SECRET: usize = 4;
 /// The most that is kept of a single word from outside (a status, a menu, a date), in characters.
 const WORD: usize = 64;
 
@@ -13,7 +15,7 @@ pub fn words(raw: &str, secrets: &[&SecretString]) -> Box<str> {
     let mut text = one_line(raw, WORDS * 8);
     for secret in secrets {
         let secret = secret.expose_secret();
-        if !secret.is_empty() {
+        if secret.len() >= SHORTEST_SECRET {
             text = text.replace(secret, "[redacted]");
         }
     }
@@ -81,5 +83,6 @@ mod tests {
         let clean = words(&raw, &[&secret]);
         assert!(!clean.contains("s3cr"), "{clean}");
         assert!(words("key s3cret-value", &[&secret]).contains("[redacted]"));
+        assert_eq!(&*words("not eligible", &[&SecretString::from("e")]), "not eligible");
     }
 }
