@@ -63,8 +63,11 @@ async fn are_gone(stage: &Stage) {
 fn one_of_each(stage: &Stage, tenants: &BTreeMap<String, String>) {
     for tenant in tenants.values() {
         let summary = stage.simulator.summary(tenant);
-        assert_eq!((summary.creates_with_effect, summary.deletes_with_effect), (1, 1), "{tenant}: {summary:?}");
-        assert_eq!((summary.creates_sent, summary.deletes_sent), (1, 1), "{tenant}: {summary:?}");
+        let counts =
+            (summary.creates_sent, summary.creates_with_effect, summary.deletes_sent, summary.deletes_with_effect);
+        let calls =
+            stage.simulator.log().into_iter().filter(|entry| entry.tenant.as_ref() == Some(tenant)).collect::<Vec<_>>();
+        assert_eq!(counts, (1, 1, 1, 1), "{tenant}: {calls:#?}");
         assert_eq!(summary.contract, None, "{tenant} is left behind");
     }
 }
@@ -148,8 +151,10 @@ async fn a_leader_frozen_for_longer_than_its_lease_sends_nothing_when_it_wakes()
     stage.wait("the frozen leader to stand by", || says("standing by")).await;
     stage.apply("premium", json!({})).await;
     stage.reaches("premium", "Contracted").await;
+    stage.delete("premium").await;
+    stage.is_gone("premium").await;
     let summary = stage.simulator.summary(&stage.tenant);
-    assert_eq!((summary.creates_sent, summary.deletes_sent), (2, 1), "one for each of the two plans");
+    assert_eq!((summary.creates_sent, summary.deletes_sent), (2, 2), "one for each of the two plans");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,6 +211,9 @@ async fn an_object_that_cannot_be_decoded_does_not_stop_the_watch(stage: &mut St
 }
 
 async fn deleting_the_definition_retains_every_contract(stage: &mut Stage) {
+    // A plan that another test left, with nobody to let it go, would hold the definition up.
+    let everywhere = stage.kubectl_prints(&["get", "psplan", "--all-namespaces", "-o", "name"]);
+    assert_eq!(everywhere, "", "tests before this one have left plans");
     let tenants = apply_many(stage).await;
     are_ready(stage).await;
     stage.kubectl_prints(&["delete", "crd", "premiumsupportplans.fic.ntt.com", "--timeout=60s"]);
