@@ -27,7 +27,7 @@ use crate::watch::{Scope, Watcher};
 use crate::{guard, watch};
 
 /// How long the passes under way are given to come to an end.
-const GRACE: Duration = Duration::from_secs(8);
+const GRACE: Duration = Duration::from_secs(7);
 
 /// What a controller is put together from.
 pub struct Parts {
