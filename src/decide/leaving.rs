@@ -70,12 +70,7 @@ impl Facts<'_> {
 
     /// The finalizer is on, no id is recorded, and the tenant has a contract.
     fn abolish_found(&self, contract: &Contract) -> Result<Step, Step> {
-        let ours = match &self.memory.create {
-            Create::Open { .. } => true,
-            Create::Unsent => self.memory.lost.as_ref() == Some(&contract.id),
-            Create::Refused | Create::Accepted(_) => false,
-        };
-        if !ours {
+        if !self.is_outcome_of_create(contract) {
             return Ok(Step::Act(Act::RemoveFinalizer(Farewell::NothingBought)));
         }
         self.confirmed()?;

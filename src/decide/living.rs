@@ -88,12 +88,7 @@ impl Facts<'_> {
     /// The finalizer is on, no id is recorded, and the tenant has a contract.
     fn found_with_finalizer(&self, contract: &Contract) -> Result<Step, Step> {
         let id = contract.id.clone();
-        let ours = match &self.memory.create {
-            Create::Open { .. } => true,
-            Create::Unsent => self.memory.lost.as_ref() == Some(&id),
-            Create::Refused | Create::Accepted(_) => false,
-        };
-        let occasion = match (ours, self.plan.adoption) {
+        let occasion = match (self.is_outcome_of_create(contract), self.plan.adoption) {
             (true, _) => Occasion::Purchased(id.clone()),
             (false, AdoptionPolicy::IfPresent) if self.is_wanted_menu(contract) => Occasion::Adopted(id.clone()),
             (false, AdoptionPolicy::IfPresent | AdoptionPolicy::Never) => {

@@ -98,6 +98,16 @@ impl Facts<'_> {
         open && self.plan.finalizer && self.plan.id.is_none() && !self.plan.deleting && !self.is_observed()
     }
 
+    /// Whether a contract that is found under the finalizer, with no id recorded, is ours: a create of ours may be open, or it is
+    /// the one that was given up as lost.
+    fn is_outcome_of_create(&self, contract: &Contract) -> bool {
+        match &self.memory.create {
+            Create::Open { .. } => true,
+            Create::Unsent => self.memory.lost.as_ref() == Some(&contract.id),
+            Create::Refused | Create::Accepted(_) => false,
+        }
+    }
+
     /// The contract of a create that was accepted and whose id is not recorded yet: that comes before anything else.
     fn accepted(&self) -> Option<&Contract> {
         match &self.memory.create {
