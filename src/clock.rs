@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::facts::Uptime;
@@ -11,15 +11,23 @@ use crate::facts::Uptime;
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     began: Instant,
+    /// Where the wall clock goes with the other one: what it said when that began.
+    wall_began: Option<Timestamp>,
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { began: Instant::now() }
+        Self { began: Instant::now(), wall_began: None }
     }
 }
 
 impl Clock {
+    /// Clocks whose time of day goes with the time since the process began, whatever the machine says: for a time that is made.
+    #[must_use]
+    pub fn starting_at(wall: Timestamp) -> Self {
+        Self { began: Instant::now(), wall_began: Some(wall) }
+    }
+
     /// Time since the process began.
     #[must_use]
     pub fn uptime(&self) -> Uptime {
@@ -29,7 +37,12 @@ impl Clock {
     /// The time of day.
     #[must_use]
     pub fn wall(&self) -> Timestamp {
-        Timestamp::now()
+        match self.wall_began {
+            None => Timestamp::now(),
+            Some(began) => began
+                .saturating_add(SignedDuration::try_from(self.uptime()).unwrap_or(SignedDuration::MAX))
+                .unwrap_or(Timestamp::MAX),
+        }
     }
 
     /// How long ago something was, by the wall clock; nothing if it lies ahead.

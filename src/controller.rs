@@ -49,6 +49,8 @@ pub struct Parts {
     pub health: Arc<Health>,
     /// The name of this replica.
     pub identity: String,
+    /// The clocks.
+    pub clock: Clock,
 }
 
 /// Runs until `stop` comes; then ends the passes under way, in time.
@@ -71,7 +73,7 @@ pub async fn run(parts: &Parts, lead: Lead, stop: impl Future<Output = ()>) {
         namespaces: parts.scope.namespaces.clone(),
         identity: parts.identity.clone(),
         metrics: Arc::clone(&parts.metrics),
-        clock: Clock::default(),
+        clock: parts.clock,
         notes: Arc::clone(&notes),
         stopping: AtomicBool::new(false),
         definition_unreadable: AtomicBool::new(false),
@@ -105,6 +107,7 @@ pub async fn run(parts: &Parts, lead: Lead, stop: impl Future<Output = ()>) {
         let release = guard::run(Arc::clone(&context), secrets_to_check, bells.clone());
         tokio::pin!(passes, release, stop);
         tokio::select! {
+            biased;
             () = &mut passes => warn!("the loop ended by itself"),
             () = &mut release => warn!("the Secret guard ended by itself"),
             () = &mut stop => {
@@ -117,6 +120,8 @@ pub async fn run(parts: &Parts, lead: Lead, stop: impl Future<Output = ()>) {
         }
     };
     tokio::select! {
+        // News of the world first: a pass should not begin on a cache that is known to be behind.
+        biased;
         () = plan_watch => warn!("the watch of plans ended by itself"),
         () = secret_watch => warn!("the watch of Secrets ended by itself"),
         () = work => {}

@@ -12,9 +12,10 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::cli::RunArgs;
+use crate::clock::Clock;
 use crate::controller::{self, Parts};
 use crate::facts::Settings;
-use crate::fic::{Fic, Options};
+use crate::fic::{Endpoints, Fic, Limits};
 use crate::health::{self, Health};
 use crate::lead::{Candidate, Lead};
 use crate::metrics::Metrics;
@@ -57,13 +58,10 @@ pub async fn run(arguments: RunArgs) -> Result<(), StartError> {
     let bound = listener.local_addr().map_err(bound_error)?;
 
     let (client, watch_client) = clients().await?;
-    let options = Options {
-        request_timeout: arguments.request_timeout,
-        requests_per_second: arguments.fic_requests_per_second,
-        roots: arguments.roots.clone(),
-    };
-    let fic =
-        Fic::new(arguments.fic_endpoint.clone(), arguments.keystone_endpoint.clone(), options, Arc::clone(&metrics));
+    let endpoints = Endpoints { fic: arguments.fic_endpoint.clone(), keystone: arguments.keystone_endpoint.clone() };
+    let limits =
+        Limits { request_timeout: arguments.request_timeout, requests_per_second: arguments.fic_requests_per_second };
+    let fic = Fic::new(endpoints, arguments.roots.clone(), limits, Arc::clone(&metrics));
     let parts = Parts {
         client: client.clone(),
         watch_client,
@@ -81,6 +79,7 @@ pub async fn run(arguments: RunArgs) -> Result<(), StartError> {
         metrics: Arc::clone(&metrics),
         health: Arc::clone(&health),
         identity: identity(),
+        clock: Clock::default(),
     };
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -114,18 +113,20 @@ async fn work(parts: &Parts, arguments: &RunArgs, client: Client, stop: watch::R
 
 /// Leads whenever it can. A lead that is lost ends everything under way at once: what was sent is looked up by whoever leads
 /// next, and nothing is remembered when this replica leads again.
-async fn lead(parts: &Parts, candidate: &mut Candidate, stop: &watch::Receiver<bool>) {
+pub async fn lead(parts: &Parts, candidate: &mut Candidate, stop: &watch::Receiver<bool>) {
     parts.health.set_ready();
     loop {
         tokio::select! {
+            biased;
             () = candidate.win() => {}
             () = stopped(stop.clone()) => return,
         }
         parts.metrics.set_leading(true);
         let lead = candidate.lead();
         let ended = tokio::select! {
-            () = controller::run(parts, lead, stopped(stop.clone())) => true,
+            biased;
             () = candidate.keep() => false,
+            () = controller::run(parts, lead, stopped(stop.clone())) => true,
         };
         parts.metrics.set_leading(false);
         if ended {

@@ -12,7 +12,7 @@ use fic_simulator::portal::Action;
 use fic_simulator::world::Settings;
 use fic_support_operator::contract::{ContractId, OperationStatus};
 use fic_support_operator::credentials::Credentials;
-use fic_support_operator::fic::{Access, Fic, Options};
+use fic_support_operator::fic::{Access, Endpoints, Fic, Limits};
 use fic_support_operator::lead::Lead;
 use fic_support_operator::metrics::Metrics;
 use fic_support_operator::plan::Menu;
@@ -49,9 +49,11 @@ impl Scene {
 }
 
 fn client(simulator: &Simulator, request_timeout: Duration, requests_per_second: u32) -> Fic {
-    let options = Options { request_timeout, requests_per_second, roots: vec![] };
-    let (fic, keystone) = (simulator.fic_endpoint(), simulator.keystone_endpoint());
-    Fic::new(fic.parse().unwrap(), keystone.parse().unwrap(), options, Arc::new(Metrics::default())).unwrap()
+    let endpoints = Endpoints {
+        fic: simulator.fic_endpoint().parse().unwrap(),
+        keystone: simulator.keystone_endpoint().parse().unwrap(),
+    };
+    Fic::new(endpoints, vec![], Limits { request_timeout, requests_per_second }, Arc::new(Metrics::default())).unwrap()
 }
 
 fn access(secret: &str) -> Access {
@@ -261,9 +263,10 @@ async fn more_roots_can_be_trusted_and_others_are_not() {
     let scene = Scene::new().await;
     let (port, root) = tls_before(&scene.simulator).await;
     let with = |roots| {
-        let options = Options { request_timeout: Duration::from_secs(5), requests_per_second: 0, roots };
+        let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 0 };
         let endpoint = |path: &str| format!("https://127.0.0.1:{port}/{path}").parse().unwrap();
-        Fic::new(endpoint("fic-eri"), endpoint("keystone/v3"), options, Arc::new(Metrics::default())).unwrap()
+        let endpoints = Endpoints { fic: endpoint("fic-eri"), keystone: endpoint("keystone/v3") };
+        Fic::new(endpoints, roots, limits, Arc::new(Metrics::default())).unwrap()
     };
     assert_eq!(with(vec![root]).list(&scene.access).await, Ok(vec![]));
     let untrusted = with(vec![]).list(&scene.access).await;

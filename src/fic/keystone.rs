@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::credentials::Credentials;
-use crate::fic::transport::{Reply, Silence, Transport, join, retry_after};
+use crate::fic::courier::Silence;
+use crate::fic::transport::{Reply, Transport, join, request, retry_after};
 use crate::fic::wire;
 use crate::trouble::Trouble;
 
@@ -40,8 +42,7 @@ pub(super) async fn sign_in(
     } });
     let asked_at = Instant::now();
     let url = join(endpoint, ["auth", "tokens"]);
-    let request =
-        transport.client().post(url).json(&body).build().map_err(|_| unavailable("a request that cannot be made"))?;
+    let request = request(Method::POST, url, Some(&body));
     let reply = transport.send(request, None).await.map_err(|silence| match silence {
         Silence::NotSent(what) | Silence::Lost(what) => unavailable(&format!("Keystone: {what}")),
     })?;

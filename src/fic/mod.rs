@@ -3,9 +3,11 @@
 //! - [`transport`]: one HTTP call, bounded in every way.
 //! - [`keystone`] and [`tokens`]: signing in, and the tokens in hand.
 //! - [`wire`]: the JSON, and what is made of it.
+//! - [`courier`]: who carries a request and brings the answer.
 //! - [`call`]: the names of the calls.
 
 pub mod call;
+pub mod courier;
 mod keystone;
 mod tokens;
 mod transport;
@@ -14,7 +16,8 @@ mod wire;
 use std::sync::Arc;
 use std::time::Instant;
 
-use reqwest::{Method, StatusCode, Url};
+use reqwest::header::HeaderValue;
+use reqwest::{Certificate, Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::contract::{Contract, ContractId};
@@ -24,9 +27,10 @@ use crate::metrics::Metrics;
 use crate::plan::Menu;
 use crate::trouble::{Sent, Trouble};
 use call::Call;
+use courier::{Courier, Http, Silence};
 use tokens::Tokens;
-pub use transport::Options;
-use transport::{Reply, Silence, Transport, join, retry_after};
+pub use transport::Limits;
+use transport::{Reply, Transport, join, request, retry_after};
 
 /// Whose contract a call is about, and with which credentials it is made.
 #[derive(Clone, Debug)]
@@ -41,8 +45,7 @@ pub struct Access {
 pub struct Fic {
     transport: Transport,
     tokens: Tokens,
-    endpoint: Url,
-    keystone: Url,
+    endpoints: Endpoints,
     metrics: Arc<Metrics>,
 }
 
@@ -64,13 +67,33 @@ impl Miss {
     }
 }
 
+/// Where FIC is.
+#[derive(Clone, Debug)]
+pub struct Endpoints {
+    /// The API of FIC.
+    pub fic: Url,
+    /// Keystone.
+    pub keystone: Url,
+}
+
 impl Fic {
-    /// Sets a client up.
+    /// Sets a client up that trusts these roots beside those of the system.
     ///
     /// # Errors
     /// When no HTTP client can be made, such as when the trusted roots cannot be read.
-    pub fn new(endpoint: Url, keystone: Url, options: Options, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
-        Ok(Self { transport: Transport::new(options)?, tokens: Tokens::default(), endpoint, keystone, metrics })
+    pub fn new(
+        endpoints: Endpoints,
+        roots: Vec<Certificate>,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, reqwest::Error> {
+        Ok(Self::over(Box::new(Http::new(roots)?), endpoints, limits, metrics))
+    }
+
+    /// Sets a client up whose requests go by this courier.
+    pub fn over(courier: Box<dyn Courier>, endpoints: Endpoints, limits: Limits, metrics: Arc<Metrics>) -> Self {
+        let transport = Transport::new(courier, limits);
+        Self { transport, tokens: Tokens::default(), endpoints, metrics }
     }
 
     /// The contracts of the tenant: none or one.
@@ -78,7 +101,7 @@ impl Fic {
     /// # Errors
     /// Whatever keeps it from being known.
     pub async fn list(&self, access: &Access) -> Result<Vec<Contract>, Trouble> {
-        let url = join(&self.endpoint, SERVICES);
+        let url = join(&self.endpoints.fic, SERVICES);
         let answer = self.call(Call::List, access, Method::GET, &url, None, None).await.map_err(Miss::into_trouble)?;
         match answer.status {
             200 => wire::contracts(&answer.body, &access.tenant),
@@ -102,7 +125,7 @@ impl Fic {
 
     /// Buys the menu.
     pub async fn create(&self, access: &Access, menu: Menu, lead: &Lead) -> Sent<Contract> {
-        let url = join(&self.endpoint, SERVICES);
+        let url = join(&self.endpoints.fic, SERVICES);
         let body = wire::create_body(menu);
         match self.call(Call::Create, access, Method::POST, &url, Some(&body), Some(lead)).await {
             Err(Miss::NotSent(trouble)) => Sent::NotSent(trouble),
@@ -129,7 +152,7 @@ impl Fic {
     /// Why the last operation on the contract failed, where FIC tells. It explains and never decides, so trouble is no more than
     /// not knowing.
     pub async fn explain(&self, access: &Access, id: &ContractId) -> Option<Box<str>> {
-        let mut url = join(&self.endpoint, ["v1", "operations"]);
+        let mut url = join(&self.endpoints.fic, ["v1", "operations"]);
         url.query_pairs_mut().append_pair("resourceId", id.as_str());
         let answer = self.call(Call::Operations, access, Method::GET, &url, None, None).await.ok()?;
         let secrets = [&access.credentials.api_key, &access.credentials.api_secret];
@@ -137,7 +160,7 @@ impl Fic {
     }
 
     fn service(&self, id: &ContractId) -> Url {
-        join(&self.endpoint, SERVICES.into_iter().chain([id.as_str()]))
+        join(&self.endpoints.fic, SERVICES.into_iter().chain([id.as_str()]))
     }
 
     /// One call with a token in hand, and once more with a fresh one when it is answered 401.
@@ -172,20 +195,11 @@ impl Fic {
         body: Option<&serde_json::Value>,
         lead: Option<&Lead>,
     ) -> Result<Reply, Miss> {
-        let mut header = reqwest::header::HeaderValue::from_str(token.expose_secret())
+        let mut header = HeaderValue::from_str(token.expose_secret())
             .map_err(|_| Miss::NotSent(unavailable("a token that does not fit a header".into())))?;
         header.set_sensitive(true);
-        let mut request = self
-            .transport
-            .client()
-            .request(method, url.clone())
-            .header("x-auth-token", header)
-            .header("content-type", "application/json");
-        if let Some(body) = body {
-            request = request.body(body.to_string());
-        }
-        let request =
-            request.build().map_err(|_| Miss::NotSent(unavailable("a request that cannot be made".into())))?;
+        let mut request = request(method, url.clone(), body);
+        request.headers_mut().insert("x-auth-token", header);
         let began = Instant::now();
         let reply = self.transport.send(request, lead).await;
         let outcome = match &reply {
@@ -205,7 +219,8 @@ impl Fic {
             .get(access, || async {
                 let began = Instant::now();
                 let signed_in =
-                    keystone::sign_in(&self.transport, &self.keystone, &access.credentials, &access.tenant).await;
+                    keystone::sign_in(&self.transport, &self.endpoints.keystone, &access.credentials, &access.tenant)
+                        .await;
                 let outcome = signed_in.as_ref().map_or_else(Trouble::category, |_| "2xx");
                 self.metrics.called(Call::SignIn, outcome, began.elapsed());
                 signed_in

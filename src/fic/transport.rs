@@ -1,34 +1,28 @@
 //! One HTTP call: bounded in time and size, paced, never redirected, and honest about whether it went out.
 
-use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Certificate, Client, Request, Response, Url};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, Request, Response, Url};
 use tokio::time::timeout;
 
+use crate::fic::courier::{Courier, Silence, describe};
 use crate::lead::Lead;
 
 /// The largest answer that is read.
 const LARGEST_ANSWER: usize = 1024 * 1024;
-/// How long a connection may take to stand.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an unused connection is kept: shorter than gateways do, so that a create does not go out on one that is closing.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The longest `Retry-After` that is believed; more is a fault of the sender's clock or configuration.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
 
-/// What a transport is set up with.
-#[derive(Clone, Debug)]
-pub struct Options {
+/// The bounds that calls are kept within.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
     /// The time for a call as a whole.
     pub request_timeout: Duration,
     /// Calls a second, all tenants together; 0: no limit.
     pub requests_per_second: u32,
-    /// Roots to trust beside those of the system.
-    pub roots: Vec<Certificate>,
 }
 
 /// An answer, whatever it says.
@@ -38,41 +32,18 @@ pub(super) struct Reply {
     pub(super) body: Vec<u8>,
 }
 
-/// No answer.
-#[derive(Debug)]
-pub(super) enum Silence {
-    /// The request never went out.
-    NotSent(Box<str>),
-    /// The request may have been carried out.
-    Lost(Box<str>),
-}
-
 /// Sends calls.
 pub(super) struct Transport {
-    client: Client,
+    courier: Box<dyn Courier>,
     pace: Option<DefaultDirectRateLimiter>,
     request_timeout: Duration,
 }
 
 impl Transport {
-    pub(super) fn new(options: Options) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .user_agent(crate::USER_AGENT)
-            // A redirect would carry the token to an address that is not among the operator's own flags.
-            .redirect(reqwest::redirect::Policy::none())
-            // Whether to send again is for a decision to say, never for the transport.
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .tls_certs_merge(options.roots)
-            .build()?;
-        let pace =
-            NonZeroU32::new(options.requests_per_second).map(|rate| RateLimiter::direct(Quota::per_second(rate)));
-        Ok(Self { client, pace, request_timeout: options.request_timeout })
-    }
-
-    pub(super) fn client(&self) -> &Client {
-        &self.client
+    pub(super) fn new(courier: Box<dyn Courier>, limits: Limits) -> Self {
+        let Limits { request_timeout, requests_per_second } = limits;
+        let pace = NonZeroU32::new(requests_per_second).map(|rate| RateLimiter::direct(Quota::per_second(rate)));
+        Self { courier, pace, request_timeout }
     }
 
     /// Sends a request and reads its answer.
@@ -85,13 +56,7 @@ impl Transport {
         if lead.is_some_and(|lead| !lead.is_sure()) {
             return Err(Silence::NotSent("this replica is not sure to lead".into()));
         }
-        let exchange = async {
-            let response = self.client.execute(request).await.map_err(|error| {
-                let what = describe(&error);
-                if error.is_connect() || error.is_builder() { Silence::NotSent(what) } else { Silence::Lost(what) }
-            })?;
-            read(response).await
-        };
+        let exchange = async { read(self.courier.carry(request).await?).await };
         timeout(self.request_timeout, exchange).await.unwrap_or_else(|_| {
             Err(Silence::Lost(format!("no complete answer within {:?}", self.request_timeout).into()))
         })
@@ -113,27 +78,6 @@ async fn read(mut response: Response) -> Result<Reply, Silence> {
     Ok(Reply { status: response.status().as_u16(), headers: std::mem::take(response.headers_mut()), body })
 }
 
-/// What went wrong, by its causes and without the address, which stands in the operator's flags.
-fn describe(error: &reqwest::Error) -> Box<str> {
-    let mut text = String::from(if error.is_timeout() {
-        "time-out"
-    } else if error.is_connect() {
-        "no connection"
-    } else {
-        "connection lost"
-    });
-    let mut innermost = None;
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        innermost = Some(cause);
-        source = cause.source();
-    }
-    if let Some(cause) = innermost {
-        let _ = write!(text, ": {cause}");
-    }
-    crate::text::words(&text, &[])
-}
-
 /// Reads `Retry-After`, as seconds or as a date.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -142,6 +86,14 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).unwrap_or_default(),
     };
     Some(wait.min(LONGEST_RETRY_AFTER))
+}
+
+/// A request with a JSON body, or none.
+pub(super) fn request(method: Method, url: Url, body: Option<&serde_json::Value>) -> Request {
+    let mut request = Request::new(method, url);
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    *request.body_mut() = body.map(|body| body.to_string().into());
+    request
 }
 
 /// Appends path segments to an endpoint, whether or not it ends in a slash.

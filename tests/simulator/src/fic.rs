@@ -1,8 +1,7 @@
 //! FIC: list, create, show, delete, and the operations.
 
-use std::time::Instant;
-
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::world::{Contract, Operation, PREMIUM, World};

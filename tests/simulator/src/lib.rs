@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 use faults::Fault;
 use log::{Entry, Summary};
 use portal::Action;
+pub use server::{Body, Dropped};
 use world::{Contract, Settings, World};
 
 /// A simulator that runs; it stops when this is dropped.
@@ -35,11 +36,28 @@ pub struct Simulator {
     server: JoinHandle<()>,
 }
 
-/// The world, as the server and whoever steers it share it.
+/// The world, as the server and whoever steers it share it. Without a server it is a simulator too: see [`Shared::answer`].
 #[derive(Clone)]
 pub struct Shared(Arc<Mutex<World>>);
 
 impl Shared {
+    /// A new one.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self(Arc::new(Mutex::new(World::new(settings))))
+    }
+
+    /// Answers one request without a socket. What it does is done by the time it is first waited for, unless a fault has it wait.
+    ///
+    /// # Errors
+    /// When there is to be no answer.
+    pub async fn answer<B: hyper::body::Body>(
+        &self,
+        request: hyper::Request<B>,
+    ) -> Result<hyper::Response<Body>, Dropped> {
+        server::handle(self.clone(), request).await
+    }
+
     /// The world, for as long as the guard is held.
     pub fn lock(&self) -> MutexGuard<'_, World> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -54,7 +72,7 @@ impl Simulator {
     pub async fn start(address: SocketAddr, settings: Settings) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let world = Shared(Arc::new(Mutex::new(World::new(settings))));
+        let world = Shared::new(settings);
         let server = tokio::spawn(server::run(listener, world.clone()));
         Ok(Self { address, world, server })
     }

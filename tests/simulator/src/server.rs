@@ -2,19 +2,19 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt};
 use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::{Body as HttpBody, Frame};
 use hyper::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, USER_AGENT};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::Shared;
 use crate::answer::Answer;
@@ -28,11 +28,12 @@ const OPERATIONS: &str = "/fic-eri/v1/operations";
 
 type Frames = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, Infallible>> + Send>>;
 type Chunks = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
-type Body = StreamBody<Frames>;
+/// The body of an answer.
+pub type Body = StreamBody<Frames>;
 
 /// The connection is closed without an answer.
 #[derive(Debug)]
-struct Dropped;
+pub struct Dropped;
 
 impl std::fmt::Display for Dropped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -71,7 +72,11 @@ struct Asked {
     body: Value,
 }
 
-async fn handle(world: Shared, request: Request<Incoming>) -> Result<Response<Body>, Dropped> {
+/// Answers one request, over a socket or not.
+///
+/// # Errors
+/// When the connection is to be closed without an answer.
+pub(crate) async fn handle<B: HttpBody>(world: Shared, request: Request<B>) -> Result<Response<Body>, Dropped> {
     let user_agent =
         request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let asked = read(request).await;
@@ -114,7 +119,7 @@ async fn handle(world: Shared, request: Request<Incoming>) -> Result<Response<Bo
     respond(&world, &asked, at, fault).await
 }
 
-async fn read(request: Request<Incoming>) -> Asked {
+async fn read<B: HttpBody>(request: Request<B>) -> Asked {
     let method = request.method().clone();
     let path = request.uri().path().trim_end_matches('/').to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();

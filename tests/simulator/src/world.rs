@@ -1,10 +1,11 @@
 //! The state of the service. Nothing happens by itself: what time has brought about is worked out when it is asked for.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::faults::Faults;
 use crate::log::Log;
