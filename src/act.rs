@@ -45,7 +45,7 @@ pub async fn act(context: &Context, view: &mut View, act: &Act) -> Result<News, 
 
 async fn protect_secret(context: &Context, view: &mut View) -> Result<News, Interrupt> {
     let secret = view.secret();
-    if !context.directory.intend(&view.key, &secret) {
+    if !context.directory.intend(&view.key, &secret, version(view.secret_version.as_deref())) {
         return Err(Interrupt::SecretBusy);
     }
     let finalizers = current_finalizers(context, &secret)?;
@@ -91,7 +91,7 @@ async fn patch_secret(
 }
 
 async fn add_finalizer(context: &Context, view: &mut View) -> Result<News, Interrupt> {
-    if !context.directory.intend(&view.key, &view.secret()) {
+    if !context.directory.intend(&view.key, &view.secret(), version(view.secret_version.as_deref())) {
         return Err(Interrupt::SecretBusy);
     }
     let with = view.plan.finalizers().iter().cloned().chain([CONTRACT_FINALIZER.to_owned()]).collect::<Vec<_>>();

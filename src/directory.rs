@@ -81,8 +81,43 @@ struct Entry {
     tenant: Box<str>,
     secret: Key,
     reason: Option<Reason>,
-    /// The plan is about to put its finalizer on.
-    intends: bool,
+    intent: Intent,
+}
+
+/// Whether a plan is about to put its finalizer on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Intent {
+    None,
+    /// In the pass under way.
+    UnderWay,
+    /// It was sent and no answer came: it may be on. It carried the version of the plan that is known here, so with the next version
+    /// that is known it has come to effect, or never will.
+    InDoubt,
+}
+
+impl Intent {
+    /// A doubt is not removed by trying again.
+    fn begun(self) -> Self {
+        match self {
+            Self::None | Self::UnderWay => Self::UnderWay,
+            Self::InDoubt => Self::InDoubt,
+        }
+    }
+
+    fn settled(self, in_doubt: bool) -> Self {
+        match self {
+            Self::UnderWay if in_doubt => Self::InDoubt,
+            Self::UnderWay | Self::None => Self::None,
+            Self::InDoubt => Self::InDoubt,
+        }
+    }
+}
+
+impl Entry {
+    /// Whether the plan depends on its Secret, or may.
+    fn uses_secret(&self) -> bool {
+        self.contender.finalizer || self.intent != Intent::None
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -113,19 +148,24 @@ impl Directory {
             tenant: plan.spec.tenant_id.as_str().into(),
             secret: Key::of_secret(plan),
             reason: reported_reason(plan),
-            intends: false,
+            intent: Intent::None,
         };
         let mut inner = self.lock();
         let known = inner.plans.get(&key).filter(|known| known.contender.uid == entry.contender.uid);
         if known.is_some_and(|known| known.version > entry.version) {
             return Ripples::default();
         }
-        let intends = known.is_some_and(|known| known.intends && known.secret == entry.secret);
+        let intent = match known.filter(|known| known.secret == entry.secret) {
+            Some(known) if known.intent == Intent::InDoubt && known.version < entry.version => Intent::None,
+            Some(known) => known.intent,
+            None => Intent::None,
+        };
+        let entry = Entry { intent, ..entry };
         inner.undecodable.remove(&key);
         let before = inner.remove(&key);
         let ripples = inner.ripples(&key, before.as_ref(), Some(&entry));
         self.metrics.plan_moved(before.and_then(|before| before.reason), entry.reason);
-        inner.insert(key, Entry { intends, ..entry });
+        inner.insert(key, entry);
         self.metrics.set_undecodable(inner.undecodable.len());
         ripples
     }
@@ -176,35 +216,41 @@ impl Directory {
         self.lock().by_secret.get(secret).into_iter().flatten().cloned().collect()
     }
 
-    /// A plan is about to depend on its Secret. False while the Secret is just being let go: try again.
-    pub fn intend(&self, key: &Key, secret: &Key) -> bool {
+    /// A plan is about to depend on its Secret, as it knows it at this version. False if that one is being let go, or was: the
+    /// plan must look again.
+    pub fn intend(&self, key: &Key, secret: &Key, version: Option<u64>) -> bool {
         let mut inner = self.lock();
-        if matches!(inner.released.get(secret), Some(Release::InFlight)) {
+        if inner.is_released_since(secret, version) {
             return false;
         }
         if let Some(entry) = inner.plans.get_mut(key) {
-            entry.intends = true;
+            entry.intent = entry.intent.begun();
         }
         true
     }
 
-    /// The pass of a plan is over; what it meant to do it has done, or will mean to do again.
-    pub fn settle(&self, key: &Key) -> Option<Key> {
+    /// The pass of a plan is over; what it meant to do it has done, or will mean to do again, unless it is in doubt whether it has.
+    /// The Secret that it no longer means to use.
+    pub fn settle(&self, key: &Key, in_doubt: bool) -> Option<Key> {
         let mut inner = self.lock();
         let entry = inner.plans.get_mut(key)?;
-        let intended = std::mem::take(&mut entry.intends);
-        (intended && !entry.contender.finalizer).then(|| entry.secret.clone())
+        let before = entry.intent;
+        entry.intent = before.settled(in_doubt);
+        (before != entry.intent && !entry.uses_secret()).then(|| entry.secret.clone())
     }
 
-    /// Begins to let a Secret go, if no plan depends on it.
-    pub fn begin_release(&self, secret: &Key) -> bool {
+    /// Begins to let a Secret go, if no plan depends on it and this version of it was not let go already.
+    pub fn begin_release(&self, secret: &Key, version: Option<u64>) -> bool {
         let mut inner = self.lock();
+        if inner.is_released_since(secret, version) {
+            return false;
+        }
         let used = inner
             .by_secret
             .get(secret)
             .into_iter()
             .flatten()
-            .any(|key| inner.plans.get(key).is_some_and(|entry| entry.contender.finalizer || entry.intends));
+            .any(|key| inner.plans.get(key).is_some_and(Entry::uses_secret));
         if !used {
             inner.released.insert(secret.clone(), Release::InFlight);
         }
@@ -227,15 +273,7 @@ impl Directory {
 
     /// Whether a Secret, as a cache has it at this version, was let go since.
     pub fn is_released_since(&self, secret: &Key, version: Option<u64>) -> bool {
-        let mut inner = self.lock();
-        match (inner.released.get(secret), version) {
-            (None, _) => false,
-            (Some(Release::Done(at)), Some(version)) if version >= *at => {
-                inner.released.remove(secret);
-                false
-            }
-            (Some(Release::Done(_) | Release::InFlight), _) => true,
-        }
+        self.lock().is_released_since(secret, version)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -248,6 +286,17 @@ impl Inner {
         self.by_tenant.entry(entry.tenant.clone()).or_default().insert(key.clone());
         self.by_secret.entry(entry.secret.clone()).or_default().insert(key.clone());
         self.plans.insert(key, entry);
+    }
+
+    fn is_released_since(&mut self, secret: &Key, version: Option<u64>) -> bool {
+        match (self.released.get(secret), version) {
+            (None, _) => false,
+            (Some(Release::Done(at)), Some(version)) if version >= *at => {
+                self.released.remove(secret);
+                false
+            }
+            (Some(Release::Done(_) | Release::InFlight), _) => true,
+        }
     }
 
     fn remove(&mut self, key: &Key) -> Option<Entry> {
@@ -266,8 +315,8 @@ impl Inner {
             ripples.plans = plans.filter(|other| *other != key).cloned().collect();
         }
         if let Some(before) = before {
-            let still_used = after.is_some_and(|after| after.secret == before.secret && after.contender.finalizer);
-            if before.contender.finalizer && !still_used {
+            let still_used = after.is_some_and(|after| after.secret == before.secret && after.uses_secret());
+            if before.uses_secret() && !still_used {
                 ripples.secrets.push(before.secret.clone());
             }
         }

@@ -17,6 +17,7 @@ use crate::bells::Bells;
 use crate::context::Context;
 use crate::credentials::IN_USE_FINALIZER;
 use crate::directory::Key;
+use crate::plan::version;
 
 /// How long to wait before a Secret that could not be let go is looked at again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -29,7 +30,8 @@ pub async fn run(context: Arc<Context>, mut told: UnboundedReceiver<Key>, bells:
         else {
             continue;
         };
-        if context.is_stopping() || !context.directory.begin_release(&key) {
+        let version = version(secret.metadata.resource_version.as_deref());
+        if context.is_stopping() || !context.directory.begin_release(&key, version) {
             continue;
         }
         match act::release_secret(&context, &secret).await {

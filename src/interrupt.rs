@@ -29,6 +29,17 @@ pub enum Interrupt {
 }
 
 impl Interrupt {
+    /// Whether a write may have taken effect all the same.
+    #[must_use]
+    pub fn leaves_in_doubt(&self) -> bool {
+        match self {
+            Self::Kubernetes(_) => true,
+            Self::Conflict | Self::Gone | Self::SecretBusy | Self::NotLeading | Self::Stopping | Self::Defect(_) => {
+                false
+            }
+        }
+    }
+
     /// A fixed name for metrics.
     #[must_use]
     pub fn category(&self) -> &'static str {

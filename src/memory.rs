@@ -6,13 +6,16 @@
 use std::time::Duration;
 
 use crate::contract::{Contract, ContractId};
-use crate::facts::{PlanFacts, Uptime};
+use crate::facts::{PlanFacts, Settings, Uptime};
 use crate::pass::News;
 use crate::trouble::{Sent, Trouble};
 
 /// How many looks in a row, a poll interval apart, must find nothing before nothing is believed to be there: FIC may show a write
 /// some time after it has accepted it.
 pub const LOOKS_TO_BELIEVE: u32 = 3;
+
+/// How far apart they are at the least, as a part of the poll interval, which is spread a little and has the calls between.
+const SPACING: f32 = 0.75;
 
 /// What the process remembers of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +28,8 @@ pub struct Memory {
     pub lost: Option<ContractId>,
     /// How many looks in a row have not shown the plan's contract, by two witnesses each.
     pub absences: u32,
+    /// A look before this that finds nothing new counts for nothing: it follows the last one too soon to say more.
+    pub looks_count_from: Uptime,
     /// Since when the contract has been in progress.
     pub in_progress_since: Option<Uptime>,
     /// When FIC last answered for this plan (or when the process first heard of the plan).
@@ -76,6 +81,7 @@ impl Memory {
             delete: None,
             lost: None,
             absences: 0,
+            looks_count_from: now,
             in_progress_since: None,
             last_seen: now,
             failures: 0,
@@ -92,20 +98,20 @@ impl Memory {
     }
 
     /// Takes in one thing learnt.
-    pub fn learn(&mut self, news: &News, plan: &PlanFacts, now: Uptime) {
+    pub fn learn(&mut self, news: &News, plan: &PlanFacts, settings: &Settings, now: Uptime) {
         match news {
             News::Listed(Ok(contracts)) => {
                 self.answered(now);
                 match &plan.id {
-                    Some(id) => self.witness(contracts.iter().find(|contract| contract.id == *id), plan, now),
-                    None if contracts.is_empty() => self.nothing_listed(),
+                    Some(id) => self.witness(contracts.iter().find(|contract| contract.id == *id), plan, settings, now),
+                    None if contracts.is_empty() => self.nothing_listed(settings, now),
                     None => {}
                 }
             }
             News::Shown(Ok(shown)) => {
                 self.answered(now);
                 if shown.is_some() {
-                    self.witness(shown.as_ref(), plan, now);
+                    self.witness(shown.as_ref(), plan, settings, now);
                 }
             }
             News::Listed(Err(trouble)) | News::Shown(Err(trouble)) => self.troubled(trouble, now),
@@ -142,11 +148,23 @@ impl Memory {
         }
     }
 
+    /// Whether a look that finds nothing new says more than the one before. However often a plan is woken, looks are only counted
+    /// as far apart as they would be if nobody woke it: what lags would lag for all of them.
+    fn counts(&mut self, now: Uptime, settings: &Settings) -> bool {
+        let counts = now >= self.looks_count_from;
+        if counts {
+            self.looks_count_from = now.saturating_add(settings.poll_interval.mul_f32(SPACING));
+        }
+        counts
+    }
+
     /// The plan's contract was shown, or two witnesses have not seen it.
-    fn witness(&mut self, contract: Option<&Contract>, plan: &PlanFacts, now: Uptime) {
+    fn witness(&mut self, contract: Option<&Contract>, plan: &PlanFacts, settings: &Settings, now: Uptime) {
         use crate::contract::OperationStatus::{Completed, Error, Other, Processing};
         let Some(contract) = contract else {
-            self.absences = self.absences.saturating_add(1);
+            if self.counts(now, settings) {
+                self.absences = self.absences.saturating_add(1);
+            }
             return;
         };
         self.absences = 0;
@@ -158,8 +176,8 @@ impl Memory {
             }
             Completed => {
                 self.in_progress_since = None;
-                if let Some(delete) = &mut self.delete {
-                    delete.unchanged_looks = delete.unchanged_looks.saturating_add(1);
+                if self.delete.is_some() && self.counts(now, settings) {
+                    self.delete_shows_nothing();
                 }
             }
             Error => {
@@ -171,7 +189,16 @@ impl Memory {
         }
     }
 
-    fn nothing_listed(&mut self) {
+    fn delete_shows_nothing(&mut self) {
+        if let Some(delete) = &mut self.delete {
+            delete.unchanged_looks = delete.unchanged_looks.saturating_add(1);
+        }
+    }
+
+    fn nothing_listed(&mut self, settings: &Settings, now: Uptime) {
+        if !self.counts(now, settings) {
+            return;
+        }
         match &mut self.create {
             Create::Open { empty_looks, .. } => *empty_looks = empty_looks.saturating_add(1),
             Create::Unsent | Create::Refused | Create::Accepted(_) => {}
@@ -243,6 +270,25 @@ impl PlanFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn looks_are_counted_as_far_apart_as_they_would_be_if_nobody_woke_the_plan() {
+        let settings = Settings {
+            poll_interval: Duration::from_secs(4),
+            resync_interval: Duration::from_mins(10),
+            operation_timeout: Duration::from_mins(10),
+        };
+        let plan = PlanFacts { finalizer: true, ..crate::decide::tests::plan() };
+        let mut memory = Memory::fresh(&plan, Duration::ZERO);
+        let mut look = |seconds| {
+            memory.learn(&News::Listed(Ok(vec![])), &plan, &settings, Duration::from_secs(seconds));
+            match memory.create {
+                Create::Open { empty_looks, .. } => empty_looks,
+                Create::Unsent | Create::Refused | Create::Accepted(_) => unreachable!("it stays open"),
+            }
+        };
+        assert_eq!([0, 1, 2, 3, 4, 6].map(&mut look), [1, 1, 1, 2, 2, 3]);
+    }
 
     #[test]
     fn what_is_in_the_way_is_waited_out_ever_more_slowly_until_a_pass_without_it() {

@@ -91,7 +91,7 @@ async fn report(context: &Context, view: &mut View, verdict: &Verdict) -> Result
 
 fn learn(context: &Context, view: &View, memory: &mut Memory, pass: &mut Pass, news: Option<&News>) {
     if let Some(news) = news {
-        memory.learn(news, &view.facts, context.clock.uptime());
+        memory.learn(news, &view.facts, &context.settings, context.clock.uptime());
         pass.learn(news);
     }
 }
@@ -121,7 +121,8 @@ fn take_note(context: &Context, view: &View) -> Result<Note, Action> {
 
 /// Keeps what is to be remembered, and says when to look again.
 fn conclude(context: &Context, view: &View, mut note: Note, outcome: Result<Wait, Interrupt>) -> Action {
-    if let Some(secret) = context.directory.settle(&view.key) {
+    let in_doubt = outcome.as_ref().is_err_and(Interrupt::leaves_in_doubt);
+    if let Some(secret) = context.directory.settle(&view.key, in_doubt) {
         // It was meant to be used and is not: it may be let go.
         context.bells.check_secret(secret);
     }

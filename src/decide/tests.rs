@@ -134,7 +134,9 @@ impl World {
             News::FinalizerRemoved => self.plan.finalizer = false,
             _ => {}
         }
-        self.memory.learn(&news, &self.plan, NOW);
+        // Each look comes as long after the one before as the loop would have it.
+        self.memory.looks_count_from = NOW;
+        self.memory.learn(&news, &self.plan, &self.settings, NOW);
         self.pass.learn(&news);
         self
     }

@@ -137,7 +137,27 @@ impl World {
     fn operator_events(&self, events: &mut Vec<(String, Outcome)>) {
         let Some(operator) = &self.operator else {
             if self.plan.is_some() {
-                events.push(("a pass begins".into(), Ok(self.after(Self::begin))));
+                events.push((
+                    "a pass begins".into(),
+                    Ok(self.after(|next| {
+                        // It was due: what was looked for before may be looked for again.
+                        if let Some(memory) = &mut next.memory {
+                            memory.looks_count_from = Duration::ZERO;
+                        }
+                        next.begin();
+                    })),
+                ));
+                if self.budget.edits > 0
+                    && self.memory.as_ref().is_some_and(|memory| memory.looks_count_from > Duration::ZERO)
+                {
+                    events.push((
+                        "the user: asks for a look, and a pass begins".into(),
+                        Ok(self.after(|next| {
+                            next.budget.edits -= 1;
+                            next.begin();
+                        })),
+                    ));
+                }
             }
             return;
         };
@@ -231,7 +251,7 @@ impl World {
 
     fn learn(&mut self, news: &News) {
         let (Some(operator), Some(memory)) = (&mut self.operator, &mut self.memory) else { return };
-        memory.learn(news, &operator.plan, Duration::ZERO);
+        memory.learn(news, &operator.plan, &SETTINGS, Duration::ZERO);
         operator.pass.learn(news);
         // What only counts up is cut off where counting on makes no difference, or there would be no end of states.
         memory.failures = 0;
