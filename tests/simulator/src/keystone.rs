@@ -31,7 +31,7 @@ pub fn sign_in(world: &mut World, body: &Value) -> Answer {
         201,
         json!({ "token": {
             "methods": ["password"],
-            "issued_at": microseconds(Timestamp::now()),
+            "issued_at": microseconds(world.wall()),
             "expires_at": microseconds(expires),
             "project": { "id": tenant, "domain": { "id": "default" } },
         } }),

@@ -26,8 +26,8 @@ use crate::{control, keystone};
 const SERVICES: &str = "/fic-eri/v1/premium-professional-support-services";
 const OPERATIONS: &str = "/fic-eri/v1/operations";
 
-type Frames = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, Infallible>> + Send>>;
-type Chunks = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
+type Frames = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, Infallible>> + Send + Sync>>;
+type Chunks = Pin<Box<dyn Stream<Item = Bytes> + Send + Sync>>;
 /// The body of an answer.
 pub type Body = StreamBody<Frames>;
 

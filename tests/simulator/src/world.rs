@@ -107,6 +107,8 @@ pub struct World {
     pub log: Log,
     /// When it began.
     pub began: Instant,
+    /// What the time of day was then; it goes on from there.
+    pub began_by_wall: Timestamp,
     /// Every change of each tenant's contract, so that a read can lag.
     history: HashMap<String, Vec<(Instant, Option<Contract>)>>,
     /// The operations.
@@ -128,6 +130,7 @@ impl World {
             faults: Faults::default(),
             log: Log::default(),
             began: Instant::now(),
+            began_by_wall: Timestamp::now(),
             history: HashMap::new(),
             operations: Vec::new(),
             tokens: HashMap::new(),
@@ -136,6 +139,12 @@ impl World {
             portal_first: HashMap::new(),
             created: 0,
         }
+    }
+
+    /// The time of day.
+    #[must_use]
+    pub fn wall(&self) -> Timestamp {
+        self.began_by_wall + self.began.elapsed()
     }
 
     /// The contract of a tenant now.
@@ -195,7 +204,7 @@ impl World {
             id: format!("F{:012}", 520_000_000_000 + self.created),
             operation_status: status.into(),
             current_menu: PREMIUM.into(),
-            menu_start_date: now_to_the_second(),
+            menu_start_date: self.wall().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             pending: None,
         }
     }
@@ -216,7 +225,7 @@ impl World {
             tenant: tenant.into(),
             resource: resource.into(),
             request,
-            received: Timestamp::now(),
+            received: self.wall(),
             until: pending.until,
             failure: pending.failure.clone(),
         });
@@ -242,7 +251,7 @@ impl World {
         let token = random_hex(fastrand::usize(140..=240));
         let lifetime = Duration::from_millis(self.settings.token_lifetime_ms);
         self.tokens.insert(token.clone(), Token { tenant: tenant.into(), expires: Instant::now() + lifetime });
-        (token, Timestamp::now() + lifetime)
+        (token, self.wall() + lifetime)
     }
 
     /// The tenant of a token that is good.
@@ -255,12 +264,6 @@ impl World {
     pub fn revoke_tokens(&mut self, tenant: Option<&str>) {
         self.tokens.retain(|_, token| tenant.is_some_and(|tenant| token.tenant != tenant));
     }
-}
-
-/// The time of day as FIC writes it.
-#[must_use]
-pub fn now_to_the_second() -> String {
-    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 fn random_hex(length: usize) -> String {

@@ -1,0 +1,99 @@
+//! At rest: every plan says what is so, and nothing is left to be done.
+
+use fic_simulator::world::Contract;
+use serde_json::Value;
+
+use crate::oracle::CONTRACT;
+use crate::store::{Id, Kind, has_finalizer, is_deleting};
+use crate::world::World;
+
+/// Whether every plan is where it should be, now that nothing goes wrong.
+pub fn settled(world: &World) -> Result<(), String> {
+    for (id, plan) in world.store.all(Kind::Plan) {
+        plan_settled(world, id, plan).map_err(|why| format!("{id}: {why}"))?;
+    }
+    Ok(())
+}
+
+fn ready(plan: &Value) -> (&str, &str) {
+    let conditions = plan["status"]["conditions"].as_array().into_iter().flatten();
+    let ready = conditions.clone().find(|condition| condition["type"] == "Ready");
+    let text = |field: &str| ready.and_then(|ready| ready[field].as_str()).unwrap_or_default();
+    (text("status"), text("reason"))
+}
+
+/// Ready and Contracted.
+pub fn plan_is_ready(plan: &Value) -> Result<(), String> {
+    match ready(plan) {
+        ("True", "Contracted") => Ok(()),
+        (status, reason) => Err(format!("rule 10: the good plan is {status} {reason}")),
+    }
+}
+
+fn plan_settled(world: &World, id: &Id, plan: &Value) -> Result<(), String> {
+    let spec = &plan["spec"];
+    if spec["suspend"] == true {
+        return Ok(());
+    }
+    if plan["status"]["observedGeneration"] != plan["metadata"]["generation"] {
+        return Err("its status speaks of an older generation".into());
+    }
+    let requested = &plan["metadata"]["annotations"]["fic.ntt.com/reconcile-requested-at"];
+    if requested.is_string() && plan["status"]["lastHandledReconcileAt"] != *requested {
+        return Err("it was asked to look and has not".into());
+    }
+    let tenant = spec["tenantID"].as_str().unwrap_or_default();
+    let contract = world.fic.lock().contract(tenant);
+    let (status, reason) = ready(plan);
+    let is_so = if is_deleting(plan) {
+        blocked(world, id, plan, reason, contract.as_ref())
+    } else {
+        stands(world, id, plan, reason, contract.as_ref()) || blocked(world, id, plan, reason, contract.as_ref())
+    };
+    if is_so { Ok(()) } else { Err(format!("{status} {reason}, and FIC has {contract:?}: {plan}")) }
+}
+
+/// A living plan's word on its contract.
+fn stands(world: &World, id: &Id, plan: &Value, reason: &str, contract: Option<&Contract>) -> bool {
+    let spec = &plan["spec"];
+    let observes = spec["managementPolicy"] == "Observe";
+    let recorded = plan["status"]["id"].as_str();
+    let uid = plan["metadata"]["uid"].as_str();
+    let ours = contract.is_some_and(|contract| recorded == Some(&contract.id));
+    match reason {
+        "Contracted" => {
+            let fits = contract.is_some_and(|contract| {
+                contract.operation_status == "Completed" && contract.current_menu == "PremiumPlan"
+            });
+            fits && (observes || (ours && has_finalizer(plan, CONTRACT)))
+        }
+        "MenuMismatch" => contract.is_some_and(|contract| contract.current_menu != "PremiumPlan"),
+        "AlreadyContracted" => {
+            spec["adoptionPolicy"] == "Never"
+                && contract.is_some_and(|contract| world.oracle.owner(&contract.id) != uid || !ours)
+        }
+        "ContractLost" => contract.is_none() && spec["recreationPolicy"] == "Never",
+        "NotContracted" => contract.is_none() && observes,
+        "TenantClaimed" => world
+            .store
+            .all(Kind::Plan)
+            .any(|(other_id, other)| other_id != id && other["spec"]["tenantID"] == spec["tenantID"]),
+        _ => false,
+    }
+}
+
+/// Something that only a person can mend, and that is really there.
+fn blocked(world: &World, id: &Id, plan: &Value, reason: &str, contract: Option<&Contract>) -> bool {
+    let name = plan["spec"]["credentialsSecretRef"]["name"].as_str().unwrap_or_default();
+    let secret = world.store.get(&Id::new(Kind::Secret, &id.namespace, name));
+    let pair = secret.map(|secret| (&secret["data"]["apiKey"], &secret["data"]["apiSecret"]));
+    match reason {
+        "CredentialsMissing" => secret.is_none_or(is_deleting),
+        "CredentialsInvalid" => pair.is_some_and(|(_, secret)| *secret == ""),
+        "AuthenticationFailed" => {
+            pair.is_some_and(|(key, _)| *key == "a2V5") && !world.fic.lock().is_pair("key", "secret")
+        }
+        "OperationFailed" => contract.is_some_and(|contract| contract.operation_status == "Error"),
+        _ => false,
+    }
+}
