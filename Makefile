@@ -20,7 +20,7 @@ demo: build control-plane ## Run the main job on a real local control plane and 
 
 .PHONY: test
 test: build control-plane ## Every test
-	cargo test --locked --workspace --lib --bins --test crd --test fic
+	cargo test --locked --workspace --lib --bins --test crd --test fic --test outside
 	cargo test --locked --package fic-simulator --package control-plane --tests
 	cargo test --locked --doc
 	cargo test --locked --profile prove --test model -- --nocapture
@@ -35,6 +35,20 @@ simulate: ## Play histories by seed: SEEDS=1000000 for that many, SEED=4711 for 
 .PHONY: prove
 prove: ## The model check within wider bounds; needs some gigabytes and minutes
 	WIDE=1 cargo test --locked --profile prove --test model -- --nocapture
+
+.PHONY: rules
+rules: ## Switch each rule off in turn and see what notices; writes tests/rules/README.md
+	tests/rules/run
+
+MUTANTS_VERSION := 25.3.1
+MUTANTS := $(CACHE)/cargo-mutants-$(MUTANTS_VERSION)/bin/cargo-mutants
+
+.PHONY: mutants
+mutants: $(MUTANTS) ## Change the deciding, reporting and client code in every small way and see that a test fails; hours
+	$(MUTANTS) mutants --no-shuffle $(if $(FILE),--file $(FILE))
+
+$(MUTANTS):
+	cargo install --locked --quiet --root $(CACHE)/cargo-mutants-$(MUTANTS_VERSION) cargo-mutants@$(MUTANTS_VERSION)
 
 .PHONY: check
 check: fmt-check clippy docs deny ## Format, lints, documentation, dependencies

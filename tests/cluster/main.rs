@@ -70,6 +70,7 @@ fn one_of_each(stage: &Stage, tenants: &BTreeMap<String, String>) {
         assert_eq!(counts, (1, 1, 1, 1), "{tenant}: {calls:#?}");
         assert_eq!(summary.contract, None, "{tenant} is left behind");
     }
+    assert!(stage.audit().iter().all(|(.., code)| *code != 403), "its own rights are enough");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,6 +103,56 @@ async fn kill_after_some_calls(stage: &mut Stage, calls: usize) {
     }
     stage.operator().kill();
     stage.start_operator().await;
+}
+
+/// FIC hangs, drips, and answers nonsense for a third of the tenants: the others do not notice, and the third goes on once it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_tenants_hold_up_no_good_ones() {
+    let mut stage = Stage::empty().await.with_flags(&["--request-timeout=1s"]);
+    stage.create_secret().await;
+    let tenants = apply_many(&mut stage).await;
+    let bad = tenants.values().take(MANY / 3).collect::<Vec<_>>();
+    let hang = Kind::Hang { ms: None, effect_first: false };
+    for (number, tenant) in bad.iter().enumerate() {
+        let kinds = [hang.clone(), Kind::SlowDrip { interval_ms: 300 }, Kind::Garbage, Kind::Huge { mib: 2 }];
+        stage.simulator.fault(Fault::on_tenant(tenant, kinds[number % kinds.len()].clone()));
+    }
+    stage.start_operator().await;
+    let began = Instant::now();
+    let good = MANY - bad.len();
+    stage.wait("the good ones to be Contracted", || async { how_many_are(&stage, "Contracted").await == good }).await;
+    println!("{good} good plans Ready beside {} bad ones, {:?}", bad.len(), began.elapsed());
+    for tenant in &bad {
+        assert_eq!(
+            stage.simulator.summary(tenant).creates_with_effect,
+            0,
+            "nothing is bought on a word that is no answer"
+        );
+    }
+    stage.simulator.clear_faults();
+    let began = Instant::now();
+    are_ready(&stage).await;
+    println!("{MANY} plans Ready {:?} after FIC was well again", began.elapsed());
+    stage.kubectl_prints(&["delete", "psplan", "--all", "--wait=false"]);
+    are_gone(&stage).await;
+    one_of_each(&stage, &tenants);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_are_rotated_and_tokens_revoked_while_they_are_in_use() {
+    let mut stage = Stage::new().await;
+    let tenants = apply_many(&mut stage).await;
+    stage.wait("some to be bought", || async { how_many_are(&stage, "Contracted").await > MANY / 5 }).await;
+    // The new pair first, as one would: the old one goes, and every token with it, when the Secret has the new one.
+    stage.rotate_secret("rotated-key", "rotated-secret").await;
+    stage.simulator.revoke_tokens(None);
+    let began = Instant::now();
+    are_ready(&stage).await;
+    println!("{MANY} plans Ready {:?} after the credentials were rotated", began.elapsed());
+    stage.kubectl_prints(&["delete", "psplan", "--all", "--wait=false"]);
+    stage.simulator.revoke_tokens(None);
+    are_gone(&stage).await;
+    one_of_each(&stage, &tenants);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -240,6 +240,12 @@ impl Stage {
         self.secrets().create(&PostParams::default(), &secret).await.unwrap();
     }
 
+    /// Puts another pair into the Secret, as it is in use.
+    pub async fn rotate_secret(&self, api_key: &str, api_secret: &str) {
+        let patch = json!({ "stringData": { "apiKey": api_key, "apiSecret": api_secret } });
+        self.secrets().patch(SECRET, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    }
+
     /// Applies a plan of the tenant, with more in its spec.
     pub async fn apply(&self, name: &str, more: Value) {
         let mut spec = json!({ "tenantID": self.tenant, "credentialsSecretRef": { "name": SECRET } });

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use fic_support_operator::condition::{Progress, Ready};
+use fic_support_operator::condition::{Progress, Ready, Reason};
 use fic_support_operator::contract::{Contract, ContractId, OperationStatus};
 use fic_support_operator::decide::{Act, Facts, Farewell, IdChange, Look, Occasion, Step, Verdict, decide};
 use fic_support_operator::facts::{Claim, Credentials, PlanFacts, Reported, Settings};
 use fic_support_operator::memory::{Create, Memory};
-use fic_support_operator::pass::{Definition, News, Pass};
+use fic_support_operator::pass::{Definition, News, Pass, Unseen};
 use fic_support_operator::plan::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, Menu, RecreationPolicy};
 use fic_support_operator::trouble::{Sent, Trouble};
 
@@ -21,11 +21,18 @@ pub struct Budget {
     pub failures: u8,
     pub refusals: u8,
     pub edits: u8,
+    /// The user deletes the Secret, or makes it anew.
+    pub secrets: u8,
+    /// The definition is deleted.
+    pub uninstalls: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
     budget: Budget,
+    secret: Secret,
+    /// The definition is being deleted.
+    leaving: bool,
     /// The plan at the API server; none once it is gone.
     plan: Option<PlanFacts>,
     version: u8,
@@ -46,7 +53,16 @@ pub struct World {
 struct Operator {
     plan: PlanFacts,
     version: u8,
+    credentials: Credentials,
     pass: Pass,
+}
+
+/// The credentials Secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Secret {
+    there: bool,
+    protected: bool,
+    deleting: bool,
 }
 
 /// A contract at FIC.
@@ -67,6 +83,25 @@ enum Luck {
     Refused,
 }
 
+impl Budget {
+    /// One more of everything that may happen at all.
+    pub fn wider(self) -> Self {
+        let more = |count: u8| count + u8::from(count > 0);
+        Self {
+            crashes: more(self.crashes),
+            losses: more(self.losses),
+            // More lagging looks than it takes to believe them break the promise that the rules rest on.
+            lags: self.lags,
+            portal: more(self.portal),
+            failures: more(self.failures),
+            refusals: more(self.refusals),
+            edits: more(self.edits),
+            secrets: more(self.secrets),
+            uninstalls: self.uninstalls,
+        }
+    }
+}
+
 type Outcome = Result<World, String>;
 
 const SETTINGS: Settings = Settings {
@@ -77,6 +112,16 @@ const SETTINGS: Settings = Settings {
 
 fn unavailable() -> Trouble {
     Trouble::Unavailable { what: "".into(), retry_after: None }
+}
+
+impl Secret {
+    fn facts(self) -> Credentials {
+        if self.there {
+            Credentials::Usable { protected: self.protected, deleting: self.deleting }
+        } else {
+            Credentials::NotSeen
+        }
+    }
 }
 
 impl Held {
@@ -106,6 +151,8 @@ impl World {
         };
         Self {
             budget,
+            secret: Secret { there: true, protected: budget.secrets == 0, deleting: false },
+            leaving: false,
             plan: Some(plan),
             version: 0,
             operator: None,
@@ -125,6 +172,7 @@ impl World {
         self.fic_events(&mut events);
         self.portal_events(&mut events);
         self.user_events(&mut events);
+        self.secret_events(&mut events);
         events
     }
 
@@ -195,7 +243,12 @@ impl World {
     fn begin(&mut self) {
         let Some(plan) = &self.plan else { return };
         self.memory.get_or_insert_with(|| Memory::fresh(plan, Duration::ZERO));
-        self.operator = Some(Operator { plan: plan.clone(), version: self.version, pass: Pass::default() });
+        self.operator = Some(Operator {
+            plan: plan.clone(),
+            version: self.version,
+            credentials: self.secret.facts(),
+            pass: Pass::default(),
+        });
     }
 
     fn crash(&mut self) {
@@ -222,7 +275,7 @@ impl World {
             now: Duration::ZERO,
             settings: &SETTINGS,
             plan: &operator.plan,
-            credentials: &Credentials::Usable { protected: true, deleting: false },
+            credentials: &operator.credentials,
             claim: &Claim::Ours,
             memory: self.memory.as_ref().unwrap(),
             pass: &operator.pass,
@@ -275,6 +328,7 @@ impl World {
             Look::List => News::Listed(Ok(seen.iter().map(Held::shown).collect())),
             Look::Show(id) => News::Shown(Ok(seen.filter(|held| held.id == *id).map(|held| held.shown()))),
             Look::Explain(_) => News::Explained(None),
+            Look::Definition if self.leaving => News::Definition(Definition::Leaving),
             Look::Definition => News::Definition(Definition::Stands),
             Look::Holder => {
                 let (Some(operator), Some(plan)) = (&mut self.operator, &self.plan) else {
@@ -285,21 +339,21 @@ impl World {
                 operator.version = self.version;
                 News::Holder(Claim::Ours)
             }
-            Look::Secret => unreachable!("the Secret is there"),
+            Look::Secret => News::Secret(Unseen::Absent),
         };
         self.learn(&news);
     }
 
     fn act(&mut self, act: &Act, luck: Luck) -> Result<(), String> {
         match act {
-            Act::ProtectSecret => unreachable!("it is protected"),
+            Act::ProtectSecret => self.protect_secret(),
             Act::AddFinalizer => {
                 if self.write(|plan| plan.finalizer = true) {
                     self.learn(&News::FinalizerAdded);
                 }
             }
             Act::RemoveFinalizer(farewell) => self.let_go(farewell)?,
-            Act::Create => self.create(luck),
+            Act::Create => self.create(luck)?,
             Act::Delete(id) => self.delete(id, luck)?,
         }
         Ok(())
@@ -340,10 +394,32 @@ impl World {
         Ok(())
     }
 
-    fn create(&mut self, luck: Luck) {
+    fn protect_secret(&mut self) {
+        // What has changed since, or is going, takes no finalizer.
+        let unchanged = self.operator.as_ref().is_some_and(|operator| operator.credentials == self.secret.facts());
+        if !unchanged || self.secret.deleting {
+            self.operator = None;
+            return;
+        }
+        self.secret.protected = true;
+        if let Some(operator) = &mut self.operator {
+            operator.credentials = self.secret.facts();
+        }
+        self.learn(&News::SecretProtected);
+    }
+
+    fn create(&mut self, luck: Luck) -> Result<(), String> {
+        if self.secret.there && !self.secret.protected {
+            return Err("rule 8: bought with a Secret that nothing keeps".into());
+        }
+        if let Some(Credentials::Usable { deleting: true, .. }) =
+            self.operator.as_ref().map(|operator| &operator.credentials)
+        {
+            return Err("rule 8: bought with a Secret that is being deleted".into());
+        }
         if luck == Luck::Refused {
             self.learn(&News::Created(Sent::Refused(Trouble::Rejected { words: "".into() })));
-            return;
+            return Ok(());
         }
         let outcome = match (&self.contract, luck) {
             (_, Luck::LostBefore) | (Some(_), Luck::LostAfter) => Sent::Unknown(unavailable()),
@@ -359,11 +435,16 @@ impl World {
             self.note_ambiguity();
         }
         self.learn(&News::Created(outcome));
+        Ok(())
     }
 
     fn delete(&mut self, id: &ContractId, luck: Luck) -> Result<(), String> {
         if !self.own.contains(id) {
             return Err(format!("contract {id} is not ours and was to be abolished"));
+        }
+        let definition = self.operator.as_ref().and_then(|operator| operator.pass.definition);
+        if self.leaving && definition != Some(Definition::Stands) {
+            return Err(format!("rule 12: contract {id} was to be abolished although the definition is being deleted"));
         }
         if luck == Luck::Refused {
             self.learn(&News::Deleted(Sent::Refused(Trouble::Rejected { words: "".into() })));
@@ -493,6 +574,18 @@ impl World {
         if !plan.deleting {
             events.push(edit("deletes the plan", 0, &|plan| plan.deleting = true));
         }
+        if self.budget.uninstalls > 0 {
+            let (name, next) = edit("uninstalls", 0, &|plan| plan.deleting = true);
+            let next: Outcome = next;
+            events.push((
+                name,
+                next.map(|mut next| {
+                    next.budget.uninstalls -= 1;
+                    next.leaving = true;
+                    next
+                }),
+            ));
+        }
         if self.budget.edits == 0 {
             return;
         }
@@ -506,6 +599,33 @@ impl World {
         events.push(edit("IfPresent", 1, &|plan| plan.adoption = AdoptionPolicy::IfPresent));
         events.push(edit("recreation Never", 1, &|plan| plan.recreation = RecreationPolicy::Never));
         events.push(edit("Retain", 1, &|plan| plan.deletion = DeletionPolicy::Retain));
+    }
+
+    fn secret_events(&self, events: &mut Vec<(String, Outcome)>) {
+        let holds = self.plan.as_ref().is_some_and(|plan| plan.finalizer);
+        if self.secret.there && self.secret.protected && !holds && self.operator.is_none() && self.budget.secrets > 0 {
+            let let_go = self.after(|next| {
+                next.secret.protected = false;
+                next.secret.there = !next.secret.deleting;
+            });
+            events.push(("the guard lets the Secret go".into(), Ok(let_go)));
+        }
+        if self.budget.secrets == 0 {
+            return;
+        }
+        let change = |name: &str, secret: Secret| {
+            let next = self.after(|next| {
+                next.budget.secrets -= 1;
+                next.secret = secret;
+            });
+            (format!("the user {name} the Secret"), Ok(next))
+        };
+        if !self.secret.there {
+            events.push(change("makes", Secret { there: true, protected: false, deleting: false }));
+        } else if !self.secret.deleting {
+            let protected = self.secret.protected;
+            events.push(change("deletes", Secret { there: protected, protected, deleting: protected }));
+        }
     }
 
     /// Once nothing goes wrong any more, the plan comes to rest: Ready, Stalled, waiting for the user, or gone.
@@ -538,6 +658,8 @@ impl World {
         let Some(reported) = &plan.reported else { return false };
         let stalled = reported.reason.is_some_and(|reason| reason.progress() == Progress::Stalled);
         let watching = plan.management == ManagementPolicy::Observe && !plan.deleting;
-        plan.suspend || stalled || (reported.ready == Ready::True && !plan.deleting) || watching
+        let without =
+            reported.reason == Some(Reason::CredentialsMissing) && (!self.secret.there || self.secret.deleting);
+        plan.suspend || stalled || without || (reported.ready == Ready::True && !plan.deleting) || watching
     }
 }
