@@ -337,3 +337,70 @@ fn reported_reason(plan: &PremiumSupportPlan) -> Option<Reason> {
     let conditions = &plan.status.as_ref()?.conditions;
     Reason::parse(&conditions.iter().find(|condition| condition.type_ == READY)?.reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn plan(version: u32, finalizer: bool) -> PremiumSupportPlan {
+        let finalizers = if finalizer { vec![crate::plan::CONTRACT_FINALIZER] } else { vec![] };
+        serde_json::from_value(json!({
+            "metadata": {
+                "name": "plan", "namespace": "team", "uid": "1", "resourceVersion": version.to_string(), "finalizers": finalizers,
+            },
+            "spec": { "tenantID": "1".repeat(32), "credentialsSecretRef": { "name": "secret" } },
+        }))
+        .expect("a plan")
+    }
+
+    fn keys() -> (Key, Key) {
+        (Key::new("team", "plan"), Key::new("team", "secret"))
+    }
+
+    fn directory() -> Directory {
+        let directory = Directory::new(Arc::default());
+        directory.put(&plan(1, false));
+        directory
+    }
+
+    #[test]
+    fn a_finalizer_in_doubt_keeps_the_secret_until_a_newer_version_of_the_plan_is_known() {
+        let (directory, (key, secret)) = (directory(), keys());
+        assert!(directory.intend(&key, &secret, Some(1)));
+        assert_eq!(directory.settle(&key, true), None);
+        // Trying again, whatever it comes to, does not remove the doubt; nor does the version that is known already.
+        assert!(directory.intend(&key, &secret, Some(1)));
+        assert_eq!(directory.settle(&key, false), None);
+        directory.put(&plan(1, false));
+        assert!(!directory.begin_release(&secret, Some(1)));
+        assert_eq!(directory.put(&plan(2, false)).secrets, [secret.clone()]);
+        assert!(directory.begin_release(&secret, Some(1)));
+    }
+
+    #[test]
+    fn an_intent_that_came_to_nothing_has_the_secret_looked_at_again() {
+        let (directory, (key, secret)) = (directory(), keys());
+        assert_eq!(directory.settle(&key, false), None);
+        assert!(directory.intend(&key, &secret, Some(1)));
+        assert!(!directory.begin_release(&secret, Some(1)));
+        assert_eq!(directory.settle(&key, false), Some(secret.clone()));
+        directory.intend(&key, &secret, Some(1));
+        directory.put(&plan(2, true));
+        assert_eq!(directory.settle(&key, false), None);
+        assert!(!directory.begin_release(&secret, Some(1)));
+    }
+
+    #[test]
+    fn a_secret_that_was_let_go_counts_as_such_until_the_cache_knows() {
+        let (directory, (key, secret)) = (directory(), keys());
+        assert!(directory.begin_release(&secret, Some(5)));
+        assert!(!directory.intend(&key, &secret, Some(5)));
+        directory.end_release(&secret, Some(6));
+        assert!(directory.is_released_since(&secret, Some(5)));
+        assert!(!directory.intend(&key, &secret, Some(5)));
+        assert!(!directory.begin_release(&secret, Some(5)));
+        assert!(!directory.is_released_since(&secret, Some(6)));
+        assert!(directory.intend(&key, &secret, Some(6)));
+    }
+}
