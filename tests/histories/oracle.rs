@@ -58,6 +58,10 @@ pub struct Oracle {
     pub uninstalled_at: Option<Duration>,
     /// A process goes on after it was frozen: it may take a look before it hears of what has happened meanwhile.
     pub thawed_at: Option<Duration>,
+    /// By tenant, a contract whose create was accepted, and the process that knows it.
+    accepted: BTreeMap<String, (String, Life)>,
+    /// By contract, the process whose delete was accepted, and when.
+    deleted: BTreeMap<String, (Life, Duration)>,
     broken: Option<String>,
     pub creates: u32,
     pub deletes: u32,
@@ -112,6 +116,8 @@ impl Oracle {
 
     /// No process remembers what it was at: whatever may have been bought, may have been.
     pub fn memory_lost(&mut self, store: &Store) {
+        self.accepted.clear();
+        self.deleted.clear();
         for (_, plan) in store.all(Kind::Plan) {
             if has_finalizer(plan, CONTRACT) && recorded(plan).is_none() {
                 self.truths.entry(uid(plan).to_owned()).or_default().ambiguous = true;
@@ -188,6 +194,7 @@ impl Oracle {
     fn let_go(&mut self, now: Duration, store: &Store, fic: &Fic, uid: &str, plan: &Value) {
         let truth = self.truths.entry(uid.to_owned()).or_default();
         truth.ambiguous = false;
+        self.accepted.remove(&truth.tenant);
         let deleting = is_deleting(plan);
         if deleting && (is_retained(plan) || self.uninstalled_at.is_some()) {
             return;
@@ -239,9 +246,20 @@ impl Oracle {
         if last.is_none_or(|last| now.saturating_sub(last) > ON_ITS_WAY) && !(just_thawed && looks) {
             self.breaks("rule: a call for a tenant all of whose plans are suspended or gone");
         }
+        if let Some((contract, life)) = self.accepted.get(tenant)
+            && *life == asking.life
+        {
+            // Another plan of the tenant may look for itself.
+            let alone = self.truths.values().filter(|truth| truth.tenant == tenant).count() == 1;
+            if alone && self.owner(contract).is_none() {
+                let rule = format!("rule 4: {contract} was bought, and FIC is called before its id is recorded");
+                self.breaks(&rule);
+            }
+            self.accepted.remove(tenant);
+        }
         match asking.call {
             Call::Create => self.create_sent(now, store, tenant, asking, made, unclear),
-            Call::Delete => self.delete_sent(now, asking),
+            Call::Delete => self.delete_sent(now, asking, made.is_some() && !unclear),
             _ => {}
         }
     }
@@ -274,6 +292,9 @@ impl Oracle {
         }
         let Some(contract) = made else { return };
         self.contracts.insert(contract.id.clone(), Origin { bought: true, owner: None });
+        if !unclear {
+            self.accepted.insert(tenant.to_owned(), (contract.id.clone(), asking.life));
+        }
         let Some((id, plan)) = buyers.first() else {
             self.breaks(&format!("rule 2: {} was bought, and no plan has the finalizer and no id", contract.id));
             return;
@@ -294,9 +315,17 @@ impl Oracle {
         }
     }
 
-    fn delete_sent(&mut self, now: Duration, asking: &Asking) {
+    fn delete_sent(&mut self, now: Duration, asking: &Asking, accepted: bool) {
         self.deletes += 1;
         let contract = &asking.id;
+        let failed = asking.before.as_ref().is_some_and(|before| before.operation_status == "Error");
+        let before = self.deleted.get(contract);
+        if !failed && before.is_some_and(|(life, at)| *life == asking.life && now.saturating_sub(*at) < ON_ITS_WAY) {
+            self.breaks(&format!("rule 5: {contract} was abolished again, though the delete before was accepted"));
+        }
+        if accepted {
+            self.deleted.insert(contract.clone(), (asking.life, now));
+        }
         let Some(owner) = self.owner(contract).map(str::to_owned) else {
             self.breaks(&format!("rule 1: {contract} is not ours and was to be abolished"));
             return;

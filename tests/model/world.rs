@@ -409,6 +409,9 @@ impl World {
     }
 
     fn create(&mut self, luck: Luck) -> Result<(), String> {
+        if self.operator.as_ref().is_some_and(|operator| !operator.plan.finalizer) {
+            return Err("rule 2: bought without the finalizer".into());
+        }
         if self.secret.there && !self.secret.protected {
             return Err("rule 8: bought with a Secret that nothing keeps".into());
         }
@@ -644,7 +647,7 @@ impl World {
                 return Ok(());
             }
         }
-        if world.is_settled() { Ok(()) } else { Err(format!("it never comes to rest: {world:#?}")) }
+        if world.is_settled() { Ok(()) } else { Err(format!("it never comes to rest: {:?}", world.plan)) }
     }
 
     fn fic_finishes(&self) -> Option<Self> {
