@@ -127,6 +127,7 @@ impl History {
         self.check_good_tenant()?;
         self.all_is_well();
         self.come_to_rest().await?;
+        self.asked_to_look().await?;
         if self.world.lock().seed.is_multiple_of(2) {
             self.everybody_leaves();
             self.come_to_rest().await?;
@@ -276,6 +277,23 @@ impl History {
             if now > deadline {
                 return Err("never quiet: it goes on writing while nothing changes".into());
             }
+        }
+    }
+
+    /// Where nothing goes wrong, a plan that is asked to look does so at once, not only when it would have anyway.
+    async fn asked_to_look(&mut self) -> Result<(), String> {
+        if self.script.theme != Theme::Calm {
+            return Ok(());
+        }
+        let id = self.script.plans[0].clone();
+        outside(&mut self.world.lock(), Action::Touch(id.clone(), 1));
+        let now = self.world.lock().now();
+        self.go_on(now + Duration::from_secs(4)).await?;
+        match self.world.lock().store.get(&id) {
+            Some(plan) if plan["status"]["lastHandledReconcileAt"] != "1" => {
+                Err("it was asked to look and did not do so at once".into())
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
