@@ -374,7 +374,7 @@ mod tests {
         assert_eq!(directory.settle(&key, false), None);
         directory.put(&plan(1, false));
         assert!(!directory.begin_release(&secret, Some(1)));
-        assert_eq!(directory.put(&plan(2, false)).secrets, [secret.clone()]);
+        assert_eq!(directory.put(&plan(2, false)).secrets, std::slice::from_ref(&secret));
         assert!(directory.begin_release(&secret, Some(1)));
     }
 
