@@ -155,7 +155,7 @@ impl Fic {
         let mut url = join(&self.endpoints.fic, ["v1", "operations"]);
         url.query_pairs_mut().append_pair("resourceId", id.as_str());
         let answer = self.call(Call::Operations, access, Method::GET, &url, None, None).await.ok()?;
-        let secrets = [&access.credentials.api_key, &access.credentials.api_secret];
+        let secrets = [&answer.token, &access.credentials.api_key, &access.credentials.api_secret];
         (answer.status == 200).then(|| wire::newest_error(&answer.body, id, &secrets)).flatten()
     }
 
@@ -182,7 +182,7 @@ impl Fic {
                 fresh = true;
                 continue;
             }
-            return Ok(Answer::new(reply, &[&token, &access.credentials.api_key, &access.credentials.api_secret]));
+            return Ok(Answer::new(reply, token, &access.credentials));
         }
     }
 
@@ -234,13 +234,16 @@ struct Answer {
     status: u16,
     body: Vec<u8>,
     trouble: Trouble,
+    /// What it was asked with: an answer may repeat it.
+    token: SecretString,
 }
 
 impl Answer {
-    fn new(reply: Reply, secrets: &[&SecretString]) -> Self {
-        let words = if is_success(reply.status) { Box::default() } else { wire::words(&reply.body, secrets) };
+    fn new(reply: Reply, token: SecretString, credentials: &Credentials) -> Self {
+        let secrets = [&token, &credentials.api_key, &credentials.api_secret];
+        let words = if is_success(reply.status) { Box::default() } else { wire::words(&reply.body, &secrets) };
         let trouble = Trouble::of_status(reply.status, words, retry_after(&reply.headers));
-        Self { status: reply.status, body: reply.body, trouble }
+        Self { status: reply.status, body: reply.body, trouble, token }
     }
 }
 

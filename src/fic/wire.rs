@@ -139,6 +139,10 @@ fn contract(wire: WireContract, tenant: &str) -> Result<Contract, Trouble> {
 }
 
 fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Trouble> {
+    // serde would read a list as the fields of an object in their order, and `[[]]` as a tenant without a contract.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(unreadable());
+    }
     serde_json::from_slice(body).map_err(|_| unreadable())
 }
 
