@@ -12,7 +12,7 @@ use reqwest::{Request, Response};
 use tokio::sync::oneshot;
 
 use crate::api_server::wait;
-use crate::oracle::Asking;
+use crate::oracle::{Accepted, Asking};
 use crate::world::{Life, Shared, World};
 
 /// The line of one process.
@@ -46,8 +46,13 @@ impl Courier for Line {
                     std::future::pending::<()>().await;
                 }
             });
-            let answer = replied.await.map_err(|_| Silence::Lost("connection lost".into()))?;
+            let (answer, accepted) = replied.await.map_err(|_| Silence::Lost("connection lost".into()))?;
             wait(&sender, back, &tenant).await;
+            if let Some(accepted) = accepted {
+                let mut world = sender.lock();
+                let now = world.now();
+                world.oracle.heard(now, life, accepted);
+            }
             answer
         }
         .boxed()
@@ -63,9 +68,11 @@ fn plain(request: &Request) -> http::Request<Bytes> {
     plain
 }
 
+type Answer = (Result<Response, Silence>, Option<Accepted>);
+
 /// None: its sender dies of it.
-async fn serve(shared: &Shared, life: Life, request: http::Request<Bytes>) -> Option<Result<Response, Silence>> {
-    let (first, answer) = {
+async fn serve(shared: &Shared, life: Life, request: http::Request<Bytes>) -> Option<Answer> {
+    let (first, answer, accepted) = {
         let mut world = shared.lock();
         let asking = asking(&world, life, &request);
         let changes = matches!(asking.call, Call::Create | Call::Delete);
@@ -83,21 +90,22 @@ async fn serve(shared: &Shared, life: Life, request: http::Request<Bytes>) -> Op
         let mut answer = Box::pin(async move { fic.answer(request.map(Full::new)).await });
         // What it does is done by then; what remains is how long the answer takes.
         let first = (&mut answer).now_or_never();
-        arrived(&mut world, &asking, troubled);
+        let accepted = arrived(&mut world, &asking, troubled);
         if death.is_some() {
             world.kill(life);
             return None;
         }
-        (first, answer)
+        (first, answer, accepted)
     };
     let answer = match first {
         Some(ready) => ready,
         None => answer.await,
     };
-    Some(match answer {
+    let answer = match answer {
         Err(_) => Err(Silence::Lost("connection closed".into())),
         Ok(answer) => Ok(Response::from(answer.map(reqwest::Body::wrap))),
-    })
+    };
+    Some((answer, accepted))
 }
 
 fn asking(world: &World, life: Life, request: &http::Request<Bytes>) -> Asking {
@@ -124,7 +132,7 @@ fn asking(world: &World, life: Life, request: &http::Request<Bytes>) -> Asking {
     Asking { life, call, tenant, id: last.to_owned(), before }
 }
 
-fn arrived(world: &mut World, asking: &Asking, troubled: Option<&'static str>) {
+fn arrived(world: &mut World, asking: &Asking, troubled: Option<&'static str>) -> Option<Accepted> {
     world.calls += 1;
     let after = asking.tenant.as_deref().and_then(|tenant| world.fic.lock().contract(tenant));
     let (status, effect) =
@@ -144,7 +152,7 @@ fn arrived(world: &mut World, asking: &Asking, troubled: Option<&'static str>) {
     let refused =
         status.is_some_and(|status| matches!(status, 400 | 403 | 409)) || (troubled.is_none() && status == Some(401));
     let World { oracle, store, .. } = world;
-    oracle.fic_asked(now, store, asking, after.as_ref().filter(|_| effect), troubled.is_some() && !refused);
+    oracle.fic_asked(now, store, asking, after.as_ref().filter(|_| effect), troubled.is_some() && !refused)
 }
 
 fn name(call: Call) -> &'static str {

@@ -26,6 +26,13 @@ pub struct Asking {
     pub before: Option<Contract>,
 }
 
+/// What FIC has accepted. Its sender knows once the answer has reached it: not if it was frozen until it gave up.
+#[derive(Debug)]
+pub enum Accepted {
+    Create { tenant: String, contract: String },
+    Delete { contract: String },
+}
+
 /// What is true of a plan.
 #[derive(Default)]
 struct Truth {
@@ -58,9 +65,9 @@ pub struct Oracle {
     pub uninstalled_at: Option<Duration>,
     /// A process goes on after it was frozen: it may take a look before it hears of what has happened meanwhile.
     pub thawed_at: Option<Duration>,
-    /// By tenant, a contract whose create was accepted, and the process that knows it.
+    /// By tenant, a contract whose create was accepted, and the process that has heard of it.
     accepted: BTreeMap<String, (String, Life)>,
-    /// By contract, the process whose delete was accepted, and when.
+    /// By contract, the process that has heard that its delete was accepted, and when.
     deleted: BTreeMap<String, (Life, Duration)>,
     broken: Option<String>,
     pub creates: u32,
@@ -236,8 +243,15 @@ impl Oracle {
     }
 
     /// A request has reached FIC, and has done what it does. What a create has made, if it has; whether its answer is none to go by.
-    pub fn fic_asked(&mut self, now: Duration, store: &Store, asking: &Asking, made: Option<&Contract>, unclear: bool) {
-        let Some(tenant) = asking.tenant.as_deref() else { return };
+    pub fn fic_asked(
+        &mut self,
+        now: Duration,
+        store: &Store,
+        asking: &Asking,
+        made: Option<&Contract>,
+        unclear: bool,
+    ) -> Option<Accepted> {
+        let tenant = asking.tenant.as_deref()?;
         self.look(now, store);
         let wanted = self.truths.values().filter(|truth| truth.tenant == tenant);
         let last = wanted.filter_map(|truth| truth.wanted_calls).max();
@@ -259,8 +273,26 @@ impl Oracle {
         }
         match asking.call {
             Call::Create => self.create_sent(now, store, tenant, asking, made, unclear),
-            Call::Delete => self.delete_sent(now, asking, made.is_some() && !unclear),
+            Call::Delete => self.delete_sent(now, asking),
             _ => {}
+        }
+        let made = made.filter(|_| !unclear)?;
+        match asking.call {
+            Call::Create => Some(Accepted::Create { tenant: tenant.to_owned(), contract: made.id.clone() }),
+            Call::Delete => Some(Accepted::Delete { contract: asking.id.clone() }),
+            _ => None,
+        }
+    }
+
+    /// The answer has reached its sender.
+    pub fn heard(&mut self, now: Duration, life: Life, accepted: Accepted) {
+        match accepted {
+            Accepted::Create { tenant, contract } => {
+                self.accepted.insert(tenant, (contract, life));
+            }
+            Accepted::Delete { contract } => {
+                self.deleted.insert(contract, (life, now));
+            }
         }
     }
 
@@ -292,9 +324,6 @@ impl Oracle {
         }
         let Some(contract) = made else { return };
         self.contracts.insert(contract.id.clone(), Origin { bought: true, owner: None });
-        if !unclear {
-            self.accepted.insert(tenant.to_owned(), (contract.id.clone(), asking.life));
-        }
         let Some((id, plan)) = buyers.first() else {
             self.breaks(&format!("rule 2: {} was bought, and no plan has the finalizer and no id", contract.id));
             return;
@@ -315,16 +344,13 @@ impl Oracle {
         }
     }
 
-    fn delete_sent(&mut self, now: Duration, asking: &Asking, accepted: bool) {
+    fn delete_sent(&mut self, now: Duration, asking: &Asking) {
         self.deletes += 1;
         let contract = &asking.id;
         let failed = asking.before.as_ref().is_some_and(|before| before.operation_status == "Error");
         let before = self.deleted.get(contract);
         if !failed && before.is_some_and(|(life, at)| *life == asking.life && now.saturating_sub(*at) < ON_ITS_WAY) {
             self.breaks(&format!("rule 5: {contract} was abolished again, though the delete before was accepted"));
-        }
-        if accepted {
-            self.deleted.insert(contract.clone(), (asking.life, now));
         }
         let Some(owner) = self.owner(contract).map(str::to_owned) else {
             self.breaks(&format!("rule 1: {contract} is not ours and was to be abolished"));
