@@ -52,6 +52,7 @@ async fn protect_secret(context: &Context, view: &mut View) -> Result<News, Inte
     let with = finalizers.into_iter().chain([IN_USE_FINALIZER.to_owned()]).collect::<Vec<_>>();
     let written = patch_secret(context, &secret, view.secret_version.as_deref(), &with).await?;
     view.secret_version = written.metadata.resource_version;
+    context.directory.forget_release(&secret);
     if let crate::facts::Credentials::Usable { protected, .. } = &mut view.credentials {
         *protected = true;
     }

@@ -13,6 +13,7 @@ use crate::condition::{READY, Reason};
 use crate::facts::Claim;
 use crate::metrics::Metrics;
 use crate::plan::{PremiumSupportPlan, version};
+use crate::release::{Outcome, Releases};
 
 /// An object's namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,8 +71,7 @@ struct Inner {
     by_tenant: HashMap<Box<str>, BTreeSet<Key>>,
     by_secret: HashMap<Key, BTreeSet<Key>>,
     undecodable: BTreeSet<Key>,
-    /// Secrets whose finalizer is being, or was, taken off.
-    released: HashMap<Key, Release>,
+    releases: Releases,
 }
 
 struct Entry {
@@ -118,13 +118,6 @@ impl Entry {
     fn uses_secret(&self) -> bool {
         self.contender.finalizer || self.intent != Intent::None
     }
-}
-
-#[derive(Clone, Copy)]
-enum Release {
-    InFlight,
-    /// At this version.
-    Done(u64),
 }
 
 impl Directory {
@@ -217,10 +210,11 @@ impl Directory {
     }
 
     /// A plan is about to depend on its Secret, as it knows it at this version. False if that one is being let go, or was: the
-    /// plan must look again.
+    /// plan must look again. One that depends on it already may try where that is in doubt.
     pub fn intend(&self, key: &Key, secret: &Key, version: Option<u64>) -> bool {
         let mut inner = self.lock();
-        if inner.is_released_since(secret, version) {
+        let depends = inner.plans.get(key).is_some_and(|entry| entry.contender.finalizer);
+        if inner.releases.is_out(secret, version) && !(depends && inner.releases.is_in_doubt(secret)) {
             return false;
         }
         if let Some(entry) = inner.plans.get_mut(key) {
@@ -242,38 +236,24 @@ impl Directory {
     /// Begins to let a Secret go, if no plan depends on it and this version of it was not let go already.
     pub fn begin_release(&self, secret: &Key, version: Option<u64>) -> bool {
         let mut inner = self.lock();
-        if inner.is_released_since(secret, version) {
-            return false;
-        }
-        let used = inner
-            .by_secret
-            .get(secret)
-            .into_iter()
-            .flatten()
-            .any(|key| inner.plans.get(key).is_some_and(Entry::uses_secret));
-        if !used {
-            inner.released.insert(secret.clone(), Release::InFlight);
-        }
-        !used
+        let mut users = inner.by_secret.get(secret).into_iter().flatten();
+        let used = users.any(|key| inner.plans.get(key).is_some_and(Entry::uses_secret));
+        !used && inner.releases.begin(secret, version)
     }
 
-    /// A Secret was let go, at this version, or was not.
-    pub fn end_release(&self, secret: &Key, version: Option<u64>) {
-        let mut inner = self.lock();
-        match version {
-            Some(version) => inner.released.insert(secret.clone(), Release::Done(version)),
-            None => inner.released.remove(secret),
-        };
+    /// What has become of letting a Secret go.
+    pub fn end_release(&self, secret: &Key, outcome: Outcome) {
+        self.lock().releases.end(secret, outcome);
     }
 
-    /// A Secret is gone; one of the same name is another one.
-    pub fn forget_secret(&self, secret: &Key) {
-        self.lock().released.remove(secret);
+    /// A Secret carries the finalizer for certain, or is gone; one of the same name is another one.
+    pub fn forget_release(&self, secret: &Key) {
+        self.lock().releases.forget(secret);
     }
 
-    /// Whether a Secret, as a cache has it at this version, was let go since.
+    /// Whether a Secret, as a cache has it at this version, may have been let go since.
     pub fn is_released_since(&self, secret: &Key, version: Option<u64>) -> bool {
-        self.lock().is_released_since(secret, version)
+        self.lock().releases.is_out(secret, version)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -286,17 +266,6 @@ impl Inner {
         self.by_tenant.entry(entry.tenant.clone()).or_default().insert(key.clone());
         self.by_secret.entry(entry.secret.clone()).or_default().insert(key.clone());
         self.plans.insert(key, entry);
-    }
-
-    fn is_released_since(&mut self, secret: &Key, version: Option<u64>) -> bool {
-        match (self.released.get(secret), version) {
-            (None, _) => false,
-            (Some(Release::Done(at)), Some(version)) if version >= *at => {
-                self.released.remove(secret);
-                false
-            }
-            (Some(Release::Done(_) | Release::InFlight), _) => true,
-        }
     }
 
     fn remove(&mut self, key: &Key) -> Option<Entry> {
@@ -396,11 +365,24 @@ mod tests {
         let (directory, (key, secret)) = (directory(), keys());
         assert!(directory.begin_release(&secret, Some(5)));
         assert!(!directory.intend(&key, &secret, Some(5)));
-        directory.end_release(&secret, Some(6));
+        directory.end_release(&secret, Outcome::Done(Some(6)));
         assert!(directory.is_released_since(&secret, Some(5)));
         assert!(!directory.intend(&key, &secret, Some(5)));
         assert!(!directory.begin_release(&secret, Some(5)));
         assert!(!directory.is_released_since(&secret, Some(6)));
         assert!(directory.intend(&key, &secret, Some(6)));
+    }
+
+    #[test]
+    fn while_it_is_in_doubt_whether_a_secret_was_let_go_only_who_depends_on_it_may_protect_it() {
+        let (directory, (key, secret)) = (directory(), keys());
+        assert!(directory.begin_release(&secret, Some(5)));
+        directory.end_release(&secret, Outcome::Unknown);
+        assert!(directory.is_released_since(&secret, Some(5)));
+        assert!(!directory.intend(&key, &secret, Some(5)));
+        directory.put(&plan(2, true));
+        assert!(directory.intend(&key, &secret, Some(5)));
+        directory.forget_release(&secret);
+        assert!(!directory.is_released_since(&secret, Some(5)));
     }
 }

@@ -17,7 +17,9 @@ use crate::bells::Bells;
 use crate::context::Context;
 use crate::credentials::IN_USE_FINALIZER;
 use crate::directory::Key;
+use crate::interrupt::Interrupt;
 use crate::plan::version;
+use crate::release::Outcome;
 
 /// How long to wait before a Secret that could not be let go is looked at again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -34,11 +36,18 @@ pub async fn run(context: Arc<Context>, mut told: UnboundedReceiver<Key>, bells:
         if context.is_stopping() || !context.directory.begin_release(&key, version) {
             continue;
         }
-        match act::release_secret(&context, &secret).await {
-            Ok(version) => context.directory.end_release(&key, version),
+        let outcome = match act::release_secret(&context, &secret).await {
+            Ok(version) => Outcome::Done(version),
             Err(interrupt) => {
-                context.directory.end_release(&key, None);
                 debug!(secret = %key, %interrupt, "not let go yet");
+                outcome_of(&interrupt)
+            }
+        };
+        context.directory.end_release(&key, outcome);
+        match outcome {
+            // The watch brings what there is to see.
+            Outcome::Done(_) | Outcome::Changed => {}
+            Outcome::NotSent | Outcome::Unknown => {
                 let bells = bells.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(RETRY).await;
@@ -46,5 +55,18 @@ pub async fn run(context: Arc<Context>, mut told: UnboundedReceiver<Key>, bells:
                 });
             }
         }
+    }
+}
+
+fn outcome_of(interrupt: &Interrupt) -> Outcome {
+    match interrupt {
+        Interrupt::Conflict => Outcome::Changed,
+        interrupt if interrupt.leaves_in_doubt() => Outcome::Unknown,
+        Interrupt::Gone
+        | Interrupt::SecretBusy
+        | Interrupt::NotLeading
+        | Interrupt::Stopping
+        | Interrupt::Kubernetes(_)
+        | Interrupt::Defect(_) => Outcome::NotSent,
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! - What users write and read: [`plan`], [`crd`], [`condition`], [`credentials`], [`cli`].
 //! - What a decision is made from: [`facts`], [`memory`], [`pass`], [`claim`]; what it says: [`situation`], put into [`words`].
-//! - The world: [`fic`] with [`contract`], [`trouble`] and [`text`]; [`watch`], [`directory`], [`bells`] and [`guard`];
+//! - The world: [`fic`] with [`contract`], [`trouble`] and [`text`]; [`watch`], [`directory`], [`bells`], [`guard`] and [`release`];
 //!   [`lead`] and [`clock`].
 //! - The process: [`run`], [`controller`], [`context`], [`notes`], [`interrupt`], [`health`], [`metrics`].
 
@@ -36,6 +36,7 @@ pub mod pass;
 #[allow(clippy::doc_markdown, reason = "its comments are for kubectl explain, which shows back-ticks as they are")]
 pub mod plan;
 pub mod reconcile;
+pub mod release;
 pub mod report;
 pub mod run;
 pub mod situation;

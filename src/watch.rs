@@ -199,7 +199,7 @@ pub async fn secrets(watcher: Watcher, writer: Writer<CredentialsSecret>, synced
                     key
                 }
                 Change::Gone(key) => {
-                    directory.forget_secret(&key);
+                    directory.forget_release(&key);
                     key
                 }
             };
