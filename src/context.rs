@@ -15,6 +15,7 @@ use crate::fic::Fic;
 use crate::lead::Lead;
 use crate::metrics::Metrics;
 use crate::notes::Notes;
+use crate::turns::Turns;
 
 /// What every pass needs.
 pub struct Context {
@@ -28,6 +29,8 @@ pub struct Context {
     pub directory: Arc<Directory>,
     /// Where others are woken.
     pub bells: Bells,
+    /// Which plan of a tenant has its turn.
+    pub turns: Turns,
     /// The right to act.
     pub lead: Lead,
     /// The flags that decisions depend on.

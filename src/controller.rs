@@ -23,6 +23,7 @@ use crate::lead::Lead;
 use crate::metrics::Metrics;
 use crate::notes::Notes;
 use crate::reconcile::reconcile;
+use crate::turns::Turns;
 use crate::watch::{Scope, Watcher};
 use crate::{guard, watch};
 
@@ -68,6 +69,7 @@ pub async fn run(parts: &Parts, lead: Lead, stop: impl Future<Output = ()>) {
         secrets: secret_store,
         directory: Arc::clone(&directory),
         bells: bells.clone(),
+        turns: Turns::new(bells.clone()),
         lead,
         settings: parts.settings.clone(),
         namespaces: parts.scope.namespaces.clone(),

@@ -6,7 +6,7 @@
 //! - What a decision is made from: [`facts`], [`memory`], [`pass`], [`claim`]; what it says: [`situation`], put into [`words`].
 //! - The world: [`fic`] with [`contract`], [`trouble`] and [`text`]; [`watch`], [`directory`], [`bells`], [`guard`] and [`release`];
 //!   [`lead`] and [`clock`].
-//! - The process: [`run`], [`controller`], [`context`], [`notes`], [`interrupt`], [`health`], [`metrics`].
+//! - The process: [`run`], [`controller`], [`context`], [`turns`], [`notes`], [`interrupt`], [`health`], [`metrics`].
 
 pub mod act;
 pub mod bells;
@@ -42,6 +42,7 @@ pub mod run;
 pub mod situation;
 pub mod text;
 pub mod trouble;
+pub mod turns;
 pub mod watch;
 pub mod words;
 

@@ -11,6 +11,7 @@ use tracing::{debug, error, info, warn};
 use crate::act;
 use crate::context::Context;
 use crate::decide::{Facts, Step, Verdict, Wait, decide};
+use crate::directory::Key;
 use crate::interrupt::Interrupt;
 use crate::memory::Memory;
 use crate::notes::Note;
@@ -37,6 +38,9 @@ pub async fn reconcile(
 ) -> Result<Action, Infallible> {
     let Ok(plan) = &plan.0 else {
         // The watch has said so in the log. It wakes us when the object is mended.
+        return Ok(Action::await_change());
+    };
+    let Some(_turn) = context.turns.take(&plan.spec.tenant_id, &Key::of(plan)) else {
         return Ok(Action::await_change());
     };
     let began = Instant::now();

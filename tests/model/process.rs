@@ -1,0 +1,408 @@
+//! The process that leads: its passes, step by step, and how each step may go.
+
+use std::time::Duration;
+
+use fic_support_operator::contract::{ContractId, OperationStatus};
+use fic_support_operator::decide::{Act, Facts, Farewell, IdChange, Look, Occasion, Step, Verdict, decide};
+use fic_support_operator::facts::{Credentials, PlanFacts, Reported};
+use fic_support_operator::memory::{Create, LOOKS_TO_BELIEVE, Memory};
+use fic_support_operator::pass::{Definition, News, Pass, Unseen};
+use fic_support_operator::trouble::{Sent, Trouble};
+
+use crate::budget::Budget;
+use crate::world::{Adrift, Events, Held, Operator, Outcome, SETTINGS, World, name};
+
+/// How a step goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Luck {
+    Well,
+    LostBefore,
+    LostAfter,
+    Lagging,
+    Refused,
+}
+
+/// What a step came to.
+enum Came {
+    /// The world is not as the pass had thought: it is over.
+    Over,
+    /// It goes on, with this news if there is any.
+    On(Option<News>),
+}
+
+impl From<News> for Came {
+    fn from(news: News) -> Self {
+        Self::On(Some(news))
+    }
+}
+
+fn unavailable() -> Trouble {
+    Trouble::Unavailable { what: "".into(), retry_after: None }
+}
+
+impl World {
+    pub fn process_events(&self, number: usize, events: &mut Events) {
+        let plan = &self.plans[number];
+        let who = name(number);
+        let Some(operator) = &plan.operator else {
+            // The plans of a tenant take turns.
+            if plan.object.is_none() || self.plans.iter().any(|plan| plan.operator.is_some()) {
+                return;
+            }
+            events.push((format!("{who}: a pass begins"), Ok(self.after(|next| next.begin_when_due(number)))));
+            let waits = plan.memory.as_ref().is_some_and(|memory| memory.looks_count_from > Duration::ZERO);
+            if self.budget.edits > 0 && waits {
+                let woken = self.after(|next| {
+                    next.budget.edits -= 1;
+                    next.begin(number);
+                });
+                events.push((format!("the user: asks for a look at {who}, and a pass begins"), Ok(woken)));
+            }
+            if self.plans.len() > 1 && plan.known != plan.object {
+                events.push((format!("the watch tells of {who}"), Ok(self.after(|next| next.know(number)))));
+            }
+            return;
+        };
+        let step = self.decision(number, operator);
+        if self.adrift.is_some() && self.would_believe(number, &step) {
+            // What is on its way arrives before looks that are a poll interval apart have come to a belief.
+            return;
+        }
+        let what = format!("{who}: {step:?}");
+        events.push((what.clone(), self.take(number, &step, Luck::Well)));
+        let reads = matches!(&step, Step::Look(Look::List | Look::Show(_)));
+        let effects = matches!(&step, Step::Act(Act::Create | Act::Delete(_)));
+        let mut maybe = |possible: bool, luck: Luck, spend: fn(&mut Budget) -> &mut u8| {
+            let mut poorer = self.clone();
+            let left = spend(&mut poorer.budget);
+            if possible && *left > 0 {
+                *left -= 1;
+                events.push((format!("{luck:?}: {what}"), poorer.take(number, &step, luck)));
+            }
+        };
+        maybe(reads || effects, Luck::LostBefore, |budget| &mut budget.losses);
+        maybe(effects, Luck::LostAfter, |budget| &mut budget.losses);
+        maybe(reads && self.before != self.contract, Luck::Lagging, |budget| &mut budget.lags);
+        maybe(effects, Luck::Refused, |budget| &mut budget.refusals);
+        if self.budget.crashes > 0 {
+            for after in [false, true] {
+                // Killed before the step, or right after its effect, before anything was learnt of it.
+                let mut next = if after { self.take(number, &step, Luck::Well) } else { Ok(self.clone()) };
+                if let Ok(next) = &mut next {
+                    next.budget.crashes -= 1;
+                    next.end();
+                }
+                events.push((format!("killed {} {what}", if after { "right after" } else { "before" }), next));
+            }
+        }
+        let writes = matches!(&step, Step::Act(_) | Step::Report(_) | Step::Rest { verdict: Some(_), .. });
+        if self.budget.successions > 0 && self.adrift.is_none() && writes {
+            let succeeded = self.after(|next| {
+                next.budget.successions -= 1;
+                next.end();
+                let (operator, step) = (operator.clone(), step.clone());
+                next.adrift = Some(Box::new(Adrift { plan: number, operator, step, retained: false }));
+            });
+            events.push((format!("another replica leads while this is on its way: {what}"), Ok(succeeded)));
+        }
+    }
+
+    /// What a process left on its way arrives, or never does.
+    pub fn adrift_events(&self, events: &mut Events) {
+        let Some(adrift) = &self.adrift else { return };
+        let Adrift { plan, operator, step, retained } = &**adrift;
+        let mut next = self.after(|next| next.adrift = None);
+        events.push(("what was on its way is lost".into(), Ok(next.clone())));
+        let came = next.effect(*plan, &mut operator.clone(), step, Luck::Well);
+        // A finalizer that its process did not live to see says that something may have been bought.
+        next.plans[*plan].note_ambiguity();
+        if *retained {
+            next.unclaimed.clone_from(&self.unclaimed);
+        }
+        events.push((format!("arrives late: {}: {step:?}", name(*plan)), came.map(|_| next)));
+    }
+
+    /// It was due: what was looked for before may be looked for again.
+    pub fn begin_when_due(&mut self, number: usize) {
+        if let Some(memory) = &mut self.plans[number].memory {
+            memory.looks_count_from = Duration::ZERO;
+        }
+        self.begin(number);
+    }
+
+    fn begin(&mut self, number: usize) {
+        let plan = &mut self.plans[number];
+        let Some(object) = plan.object.clone() else { return };
+        plan.memory.get_or_insert_with(|| Memory::fresh(&object, Duration::ZERO));
+        self.know(number);
+        let credentials = self.secret.facts();
+        let claim = self.claim(number, |plan| plan.known.as_ref());
+        let operator = Operator { plan: object, stale: false, credentials, claim, pass: Pass::default() };
+        self.plans[number].operator = Some(operator);
+    }
+
+    /// The process is no more, and the next one remembers nothing. It lists the plans before it begins.
+    fn end(&mut self) {
+        for number in 0..self.plans.len() {
+            self.know(number);
+            let plan = &mut self.plans[number];
+            plan.operator = None;
+            plan.memory = None;
+            plan.note_ambiguity();
+        }
+    }
+
+    pub fn decision(&self, number: usize, operator: &Operator) -> Step {
+        decide(&Facts {
+            now: Duration::ZERO,
+            settings: &SETTINGS,
+            plan: &operator.plan,
+            credentials: &operator.credentials,
+            claim: &operator.claim,
+            memory: self.plans[number].memory.as_ref().unwrap(),
+            pass: &operator.pass,
+        })
+    }
+
+    /// Whether this look may be the last that it takes to believe what looks show.
+    fn would_believe(&self, number: usize, step: &Step) -> bool {
+        let Some(memory) = self.plans[number].memory.as_ref() else { return false };
+        let open = match memory.create {
+            Create::Open { empty_looks, .. } => empty_looks,
+            Create::Unsent | Create::Refused | Create::Accepted(_) => 0,
+        };
+        let unchanged = memory.delete.as_ref().map_or(0, |delete| delete.unchanged_looks);
+        matches!(step, Step::Look(Look::List | Look::Show(_)))
+            && open.max(unchanged).max(memory.absences) + 1 >= LOOKS_TO_BELIEVE
+    }
+
+    /// A step of the process that leads: its effect, and what is learnt of it.
+    pub fn take(&self, number: usize, step: &Step, luck: Luck) -> Outcome {
+        let mut next = self.clone();
+        let mut operator = next.plans[number].operator.take().unwrap();
+        let before = operator.plan.clone();
+        let came = next.effect(number, &mut operator, step, luck)?;
+        let plan = &mut next.plans[number];
+        if plan.object.is_none() {
+            plan.vanish();
+            return Ok(next);
+        }
+        let Came::On(news) = came else { return Ok(next) };
+        let news_of_it = operator.plan != before;
+        plan.operator = Some(operator);
+        if let Some(news) = news {
+            plan.learn(&news);
+        }
+        if matches!(step, Step::Rest { .. }) {
+            plan.operator = None;
+        }
+        if news_of_it {
+            next.know(number);
+            let claim = next.claim(number, |plan| plan.known.as_ref());
+            if let Some(operator) = &mut next.plans[number].operator {
+                operator.claim = claim;
+            }
+        }
+        Ok(next)
+    }
+
+    fn effect(&mut self, number: usize, operator: &mut Operator, step: &Step, luck: Luck) -> Result<Came, String> {
+        let suspended = operator.plan.suspend;
+        if suspended && matches!(step, Step::Look(_) | Step::Act(_)) {
+            return Err("a suspended plan was touched".into());
+        }
+        match step {
+            Step::Look(look) => Ok(self.look(number, operator, look, luck).map_or(Came::Over, Came::from)),
+            Step::Act(act) => self.act(number, operator, act, luck),
+            Step::Report(verdict) | Step::Rest { verdict: Some(verdict), .. } => self.report(number, operator, verdict),
+            Step::Rest { verdict: None, .. } => Ok(Came::On(None)),
+        }
+    }
+
+    fn look(&self, number: usize, operator: &mut Operator, look: &Look, luck: Luck) -> Option<News> {
+        let seen = if luck == Luck::Lagging { self.before.clone() } else { self.contract.clone() };
+        let lost = luck == Luck::LostBefore;
+        Some(match look {
+            Look::List if lost => News::Listed(Err(unavailable())),
+            Look::Show(_) if lost => News::Shown(Err(unavailable())),
+            Look::List => News::Listed(Ok(seen.iter().map(Held::shown).collect())),
+            Look::Show(id) => News::Shown(Ok(seen.filter(|held| held.id == *id).map(|held| held.shown()))),
+            Look::Explain(_) => News::Explained(None),
+            Look::Definition if self.leaving => News::Definition(Definition::Leaving),
+            Look::Definition => News::Definition(Definition::Stands),
+            Look::Holder => {
+                let plan = &self.plans[number];
+                operator.plan = plan.object.clone()?;
+                operator.stale = false;
+                News::Holder(self.claim(number, |plan| plan.object.as_ref()))
+            }
+            Look::Secret => News::Secret(Unseen::Absent),
+        })
+    }
+
+    fn act(&mut self, number: usize, operator: &mut Operator, act: &Act, luck: Luck) -> Result<Came, String> {
+        match act {
+            Act::ProtectSecret => Ok(self.protect_secret(operator)),
+            Act::AddFinalizer => {
+                let written = self.write(number, operator, |plan| plan.finalizer = true);
+                Ok(if written { News::FinalizerAdded.into() } else { Came::Over })
+            }
+            Act::RemoveFinalizer(farewell) => self.let_go(number, operator, farewell),
+            Act::Create => self.create(number, operator, luck).map(Came::from),
+            Act::Delete(id) => self.delete(number, operator, id, luck).map(Came::from),
+        }
+    }
+
+    /// A write that carries the version it was decided on. False: it was refused.
+    fn write(&mut self, number: usize, operator: &mut Operator, change: impl FnOnce(&mut PlanFacts)) -> bool {
+        let plan = &mut self.plans[number];
+        let Some(object) = plan.object.as_mut().filter(|_| !operator.stale) else { return false };
+        let before = object.clone();
+        change(object);
+        operator.plan = object.clone();
+        if operator.plan != before {
+            plan.changed();
+            self.outdate_adrift(number);
+        }
+        true
+    }
+
+    fn let_go(&mut self, number: usize, operator: &mut Operator, farewell: &Farewell) -> Result<Came, String> {
+        let abolishing = !matches!(farewell, Farewell::Retained { .. });
+        if !self.write(number, operator, |plan| plan.finalizer = false) {
+            return Ok(Came::Over);
+        }
+        let others = self.plans.iter().enumerate().any(|(other, plan)| {
+            other != number && plan.object.as_ref().is_some_and(|plan| plan.finalizer && plan.id.is_none())
+        });
+        if abolishing {
+            let own = |id| self.plans[number].own.contains(id) || (self.unclaimed.as_ref() == Some(id) && !others);
+            if let Some(held) = self.contract.as_ref().filter(|held| own(&held.id)) {
+                return Err(format!("contract {} is ours and was left behind", held.id));
+            }
+        } else if !others {
+            self.unclaimed = None;
+            if let Some(adrift) = self.adrift.as_mut().filter(|adrift| adrift.plan == number) {
+                adrift.retained = true;
+            }
+        }
+        let plan = &mut self.plans[number];
+        plan.ambiguous = false;
+        if plan.object.as_ref().is_some_and(|plan| plan.deleting) {
+            plan.vanish();
+        }
+        Ok(News::FinalizerRemoved.into())
+    }
+
+    fn protect_secret(&mut self, operator: &mut Operator) -> Came {
+        // What has changed since, or is going, takes no finalizer.
+        if operator.credentials != self.secret.facts() || self.secret.deleting {
+            return Came::Over;
+        }
+        self.secret.protected = true;
+        operator.credentials = self.secret.facts();
+        News::SecretProtected.into()
+    }
+
+    fn create(&mut self, number: usize, operator: &Operator, luck: Luck) -> Result<News, String> {
+        if !operator.plan.finalizer {
+            return Err("rule 2: bought without the finalizer".into());
+        }
+        if self.secret.there && !self.secret.protected {
+            return Err("rule 8: bought with a Secret that nothing keeps".into());
+        }
+        if let Credentials::Usable { deleting: true, .. } = operator.credentials {
+            return Err("rule 8: bought with a Secret that is being deleted".into());
+        }
+        if luck == Luck::Refused {
+            return Ok(News::Created(Sent::Refused(Trouble::Rejected { words: "".into() })));
+        }
+        let outcome = match (&self.contract, luck) {
+            (_, Luck::LostBefore) | (Some(_), Luck::LostAfter) => Sent::Unknown(unavailable()),
+            (Some(_), _) => Sent::Refused(Trouble::Conflict { words: "".into() }),
+            (None, _) => {
+                let held = self.new_contract(OperationStatus::Processing);
+                self.unclaimed = Some(held.id.clone());
+                self.set_contract(Some(held.clone()));
+                if luck == Luck::LostAfter { Sent::Unknown(unavailable()) } else { Sent::Accepted(held.shown()) }
+            }
+        };
+        if matches!(outcome, Sent::Unknown(_)) {
+            self.plans[number].note_ambiguity();
+        }
+        Ok(News::Created(outcome))
+    }
+
+    fn delete(&mut self, number: usize, operator: &Operator, id: &ContractId, luck: Luck) -> Result<News, String> {
+        if !self.plans[number].own.contains(id) {
+            return Err(format!("contract {id} is not ours and was to be abolished"));
+        }
+        if self.leaving && operator.pass.definition != Some(Definition::Stands) {
+            return Err(format!("rule 12: contract {id} was to be abolished although the definition is being deleted"));
+        }
+        if luck == Luck::Refused {
+            return Ok(News::Deleted(Sent::Refused(Trouble::Rejected { words: "".into() })));
+        }
+        if luck != Luck::LostBefore
+            && let Some(held) = self.contract.clone().filter(|held| held.id == *id && !held.going)
+        {
+            self.set_contract(Some(Held { status: OperationStatus::Processing, going: true, ..held }));
+        }
+        let lost = matches!(luck, Luck::LostBefore | Luck::LostAfter);
+        Ok(News::Deleted(if lost { Sent::Unknown(unavailable()) } else { Sent::Accepted(()) }))
+    }
+
+    fn report(&mut self, number: usize, operator: &mut Operator, verdict: &Verdict) -> Result<Came, String> {
+        let purchased = matches!(verdict.occasion, Some(Occasion::Purchased(_)));
+        // The id of what was bought is written whatever else has changed.
+        operator.stale &= !(purchased && verdict.id != IdChange::Keep);
+        let situation = &verdict.situation;
+        let reported =
+            Reported { ready: situation.ready(), reason: Some(situation.reason()), unsettled_for: Duration::ZERO };
+        let written = self.write(number, operator, |plan| {
+            plan.reported = Some(reported);
+            match &verdict.id {
+                IdChange::Keep => {}
+                IdChange::Set(id) => plan.id = Some(id.clone()),
+                IdChange::Clear => plan.id = None,
+            }
+        });
+        if !written {
+            return Ok(Came::Over);
+        }
+        if operator.plan.finalizer
+            && let IdChange::Set(id) = &verdict.id
+        {
+            self.claimed(number, id, matches!(verdict.occasion, Some(Occasion::Adopted(_))))?;
+        }
+        Ok(Came::On(match (&verdict.id, &verdict.occasion) {
+            (IdChange::Set(_), _) => Some(News::IdRecorded),
+            (IdChange::Clear, Some(Occasion::Lost(id))) => Some(News::IdForgotten(Some(id.clone()))),
+            (IdChange::Clear, _) => Some(News::IdForgotten(None)),
+            (IdChange::Keep, _) => None,
+        }))
+    }
+
+    /// The id of a contract was recorded under the finalizer: it counts as the plan's from now on. Is it?
+    fn claimed(&mut self, number: usize, id: &ContractId, adopted: bool) -> Result<(), String> {
+        let holds = |plan: &PlanFacts| plan.finalizer && plan.id.as_ref() == Some(id);
+        let others = self.plans.iter().enumerate().filter(|(other, _)| *other != number);
+        for (_, other) in others {
+            if other.own.contains(id) && other.object.as_ref().is_some_and(holds) {
+                return Err(format!("rule 7: contract {id} belongs to another plan and was taken"));
+            }
+        }
+        let bought = self.unclaimed.take_if(|bought| bought == id).is_some();
+        let plan = &self.plans[number];
+        if !(bought || adopted || plan.ambiguous || plan.own.contains(id)) {
+            return Err(format!("contract {id} was bought in the portal and taken for ours"));
+        }
+        for plan in &mut self.plans {
+            plan.own.retain(|own| own != id);
+        }
+        let plan = &mut self.plans[number];
+        plan.own.push(id.clone());
+        plan.ambiguous = false;
+        Ok(())
+    }
+}
