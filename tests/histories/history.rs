@@ -101,6 +101,7 @@ impl History {
             let mut world = world.lock();
             world.fic.lock().began_by_wall = World::wall_began();
             world.perils = script.perils.clone();
+            world.oracle.watches_break = script.perils.watch + script.perils.api > 0;
             world.deaths.clone_from(&script.deaths);
             let id = Id::new(Kind::Definition, "", fic_support_operator::crd::NAME);
             let wall = world.wall();

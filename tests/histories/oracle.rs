@@ -16,6 +16,9 @@ pub const IN_USE: &str = "fic.ntt.com/in-use";
 /// How long after a change of mind something may still be done that was decided on before: the request was on its way already,
 /// its process was frozen for as long as it could be sure of its lead, or the watch was late.
 const ON_ITS_WAY: Duration = Duration::from_secs(20);
+/// The same for looks, where watches break: one is begun again after half a minute at the most, and may break again. Until then a
+/// cache is behind; what it leads to beyond looks fails by the version that it carries.
+const UNTOLD: Duration = Duration::from_secs(60);
 
 /// A request to FIC.
 pub struct Asking {
@@ -63,6 +66,8 @@ pub struct Oracle {
     truths: BTreeMap<String, Truth>,
     contracts: BTreeMap<String, Origin>,
     pub uninstalled_at: Option<Duration>,
+    /// The API server breaks watches or refuses them.
+    pub watches_break: bool,
     /// A process goes on after it was frozen: it may take a look before it hears of what has happened meanwhile.
     pub thawed_at: Option<Duration>,
     /// By tenant, a contract whose create was accepted, and the process that has heard of it.
@@ -257,7 +262,8 @@ impl Oracle {
         let last = wanted.filter_map(|truth| truth.wanted_calls).max();
         let just_thawed = self.thawed_at.is_some_and(|at| now.saturating_sub(at) < Duration::from_secs(5));
         let looks = !matches!(asking.call, Call::Create | Call::Delete);
-        if last.is_none_or(|last| now.saturating_sub(last) > ON_ITS_WAY) && !(just_thawed && looks) {
+        let late = if looks && self.watches_break { UNTOLD } else { ON_ITS_WAY };
+        if last.is_none_or(|last| now.saturating_sub(last) > late) && !(just_thawed && looks) {
             self.breaks("rule: a call for a tenant all of whose plans are suspended or gone");
         }
         if let Some((contract, life)) = self.accepted.get(tenant)
