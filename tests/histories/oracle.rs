@@ -18,7 +18,7 @@ pub const IN_USE: &str = "fic.ntt.com/in-use";
 const ON_ITS_WAY: Duration = Duration::from_secs(20);
 /// The same for looks, where watches break: one is begun again after half a minute at the most, and may break again. Until then a
 /// cache is behind; what it leads to beyond looks fails by the version that it carries.
-const UNTOLD: Duration = Duration::from_secs(60);
+const UNTOLD: Duration = Duration::from_mins(1);
 
 /// A request to FIC.
 pub struct Asking {
