@@ -45,7 +45,7 @@ MUTANTS := $(CACHE)/cargo-mutants-$(MUTANTS_VERSION)/bin/cargo-mutants
 
 .PHONY: mutants
 mutants: $(MUTANTS) ## Change the deciding, reporting and client code in every small way and see that a test fails; hours
-	$(MUTANTS) mutants --no-shuffle $(if $(FILE),--file $(FILE))
+	$(MUTANTS) mutants --no-shuffle --output target $(if $(FILE),--file $(FILE))
 
 $(MUTANTS):
 	cargo install --locked --quiet --root $(CACHE)/cargo-mutants-$(MUTANTS_VERSION) cargo-mutants@$(MUTANTS_VERSION)

@@ -81,6 +81,35 @@ mod tests {
     }
 
     #[test]
+    fn what_a_plan_puts_forward_is_read_from_the_object() {
+        let of = |metadata: serde_json::Value, observe: bool, id: bool| {
+            let plan = serde_json::from_value::<PremiumSupportPlan>(serde_json::json!({
+                "metadata": metadata,
+                "spec": {
+                    "tenantID": "1".repeat(32),
+                    "credentialsSecretRef": { "name": "secret" },
+                    "managementPolicy": if observe { "Observe" } else { "Manage" },
+                },
+                "status": { "id": id.then_some("F000000000001"), "observedGeneration": 1 },
+            }));
+            Contender::of(&plan.expect("a plan"))
+        };
+        let time = "1970-01-01T00:00:07Z";
+        let plain = contender("a", 7);
+        assert_eq!(of(serde_json::json!({ "uid": "a", "creationTimestamp": time }), false, true), plain);
+        let bare = Contender { uid: "".into(), created: Timestamp::MAX, observes: true, ..plain.clone() };
+        assert_eq!(of(serde_json::json!({}), true, false), bare);
+        let metadata = serde_json::json!({
+            "uid": "a", "creationTimestamp": time, "deletionTimestamp": time, "finalizers": [CONTRACT_FINALIZER],
+        });
+        let owner = Contender { finalizer: true, contracted: true, deleting: true, ..plain };
+        assert_eq!(of(metadata.clone(), false, true), owner);
+        assert_eq!(of(metadata, false, false), Contender { contracted: false, ..owner });
+        let foreign = serde_json::json!({ "uid": "a", "creationTimestamp": time, "finalizers": ["another.example"] });
+        assert_eq!(of(foreign, false, true), contender("a", 7));
+    }
+
+    #[test]
     fn the_plan_with_the_finalizer_holds_however_young_it_is() {
         let young = Contender { finalizer: true, ..contender("b", 9) };
         assert_eq!(held_by(&[contender("a", 1), young]), Some("b"));
