@@ -177,15 +177,15 @@ async fn etcd_and_the_api_server_may_go_away_meanwhile() {
     one_of_each(&stage, &tenants);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_leader_frozen_for_longer_than_its_lease_sends_nothing_when_it_wakes() {
+/// A leader is frozen while it waits for the answer to this call, for longer than its lease, and wakes when the other replica has long
+/// bought and abolished: it sends nothing, and two plans one after the other lead to one create and one delete each.
+async fn a_leader_is_frozen_at(call: Call) {
     let mut stage = Stage::empty().await.with_flags(&["--leader-elect", "--request-timeout=60s"]);
     stage.create_secret().await;
     let frozen = stage.start_operator().await;
-    // It is frozen while it waits for the answer to List, right before the purchase.
-    stage.simulator.fault(Fault::once(Call::List, &stage.tenant, Kind::Hang { ms: Some(1000), effect_first: true }));
+    stage.simulator.fault(Fault::once(call, &stage.tenant, Kind::Hang { ms: Some(1000), effect_first: true }));
     stage.apply("premium", json!({})).await;
-    stage.sees("the List that hangs", |log| log.iter().any(|entry| entry.call == Call::List)).await;
+    stage.sees("the call that hangs", |log| log.iter().any(|entry| entry.call == call)).await;
     stage.signal(frozen, "STOP");
     stage.start_operator().await;
     let began = Instant::now();
@@ -206,6 +206,16 @@ async fn a_leader_frozen_for_longer_than_its_lease_sends_nothing_when_it_wakes()
     stage.is_gone("premium").await;
     let summary = stage.simulator.summary(&stage.tenant);
     assert_eq!((summary.creates_sent, summary.deletes_sent), (2, 2), "one for each of the two plans");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_frozen_right_before_a_purchase_sends_nothing_when_it_wakes() {
+    a_leader_is_frozen_at(Call::List).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_frozen_in_the_middle_of_a_purchase_buys_nothing_more_when_it_wakes() {
+    a_leader_is_frozen_at(Call::Create).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
