@@ -226,8 +226,18 @@ impl Writer {
                 if self.rng.bool() {
                     self.edits();
                 }
+                if self.rng.bool() {
+                    perils.replies = self.rng.u32(100..900);
+                    self.die(deaths);
+                }
             }
-            Theme::Secrets => self.secrets(),
+            Theme::Secrets => {
+                self.secrets();
+                if self.rng.bool() {
+                    perils.api = self.rng.u32(20..250);
+                    perils.watch = self.rng.u32(0..300);
+                }
+            }
             Theme::Leaders => self.leaders(),
             Theme::Uninstall => self.some_time(Action::Uninstall),
             Theme::Namespace => self.some_time(Action::DeleteNamespace("alpha".into())),

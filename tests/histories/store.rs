@@ -88,7 +88,8 @@ impl Store {
         if self.objects.contains_key(id) {
             return Err(Refusal::Exists);
         }
-        let uid = format!("uid-{:04}", self.version + 1);
+        // In no order: of two plans made in the same second the first may come first, or last.
+        let uid = format!("uid-{:04}", (self.version + 1) * 7919 % 9973);
         let metadata = object["metadata"].as_object_mut().ok_or(Refusal::Invalid)?;
         metadata.insert("name".into(), json!(id.name));
         if !id.namespace.is_empty() {

@@ -104,8 +104,10 @@ impl World {
         self.began.elapsed()
     }
 
+    /// To the second, as objects of Kubernetes have it.
     pub fn wall(&self) -> String {
-        Self::wall_began().saturating_add(jiff::SignedDuration::try_from(self.now()).unwrap()).unwrap().to_string()
+        let seconds = jiff::SignedDuration::from_secs(self.now().as_secs().try_into().unwrap());
+        Self::wall_began().saturating_add(seconds).unwrap().to_string()
     }
 
     pub fn wall_began() -> Timestamp {
