@@ -44,10 +44,8 @@ pub async fn act(context: &Context, view: &mut View, act: &Act) -> Result<News, 
 }
 
 async fn protect_secret(context: &Context, view: &mut View) -> Result<News, Interrupt> {
+    intend(context, view)?;
     let secret = view.secret();
-    if !context.directory.intend(&view.key, &secret, version(view.secret_version.as_deref())) {
-        return Err(Interrupt::SecretBusy);
-    }
     let finalizers = current_finalizers(context, &secret)?;
     let with = finalizers.into_iter().chain([IN_USE_FINALIZER.to_owned()]).collect::<Vec<_>>();
     let written = patch_secret(context, &secret, view.secret_version.as_deref(), &with).await?;
@@ -57,6 +55,19 @@ async fn protect_secret(context: &Context, view: &mut View) -> Result<News, Inte
         *protected = true;
     }
     Ok(News::SecretProtected)
+}
+
+/// Says that the plan is about to depend on its Secret, as this pass has seen it. A pass that began before the cache had the
+/// Secret as it is now may have seen a finalizer that was taken off since.
+fn intend(context: &Context, view: &View) -> Result<(), Interrupt> {
+    let secret = view.secret();
+    let seen = version(view.secret_version.as_deref());
+    if !context.directory.intend(&view.key, &secret, seen) {
+        return Err(Interrupt::SecretBusy);
+    }
+    let cached = context.secrets.get(&ObjectRef::new(&secret.name).within(&secret.namespace));
+    let cached = cached.ok_or(Interrupt::Conflict)?;
+    if version(cached.metadata.resource_version.as_deref()) > seen { Err(Interrupt::Conflict) } else { Ok(()) }
 }
 
 fn current_finalizers(context: &Context, secret: &Key) -> Result<Vec<String>, Interrupt> {
@@ -92,9 +103,7 @@ async fn patch_secret(
 }
 
 async fn add_finalizer(context: &Context, view: &mut View) -> Result<News, Interrupt> {
-    if !context.directory.intend(&view.key, &view.secret(), version(view.secret_version.as_deref())) {
-        return Err(Interrupt::SecretBusy);
-    }
+    intend(context, view)?;
     let with = view.plan.finalizers().iter().cloned().chain([CONTRACT_FINALIZER.to_owned()]).collect::<Vec<_>>();
     patch_finalizers(context, view, &with).await?;
     Ok(News::FinalizerAdded)
