@@ -93,7 +93,8 @@ mod tests {
     #[test]
     fn an_id_is_one_capital_letter_and_twelve_digits() {
         for good in ["F520123456789", "X000000000000"] {
-            assert_eq!(ContractId::parse(good).expect("well formed").as_str(), good);
+            let id = ContractId::parse(good).expect("well formed");
+            assert_eq!((id.as_str(), id.to_string().as_str()), (good, good));
         }
         for bad in [
             "",

@@ -131,6 +131,7 @@ mod tests {
         let secret = json!({ "metadata": {}, "data": { "apiKey": "a2V5a2V5", "apiSecret": "c2VjcmV0" } });
         let secret: CredentialsSecret = serde_json::from_value(secret).expect("readable");
         let shown = format!("{secret:?} {}", serde_json::to_string(&secret).expect("writable"));
+        assert!(shown.contains("[redacted]"), "{shown}");
         for hidden in ["keykey", "secret", "a2V5a2V5", "c2VjcmV0"] {
             assert!(!shown.replace("CredentialsSecret", "").contains(hidden), "{shown}");
         }

@@ -151,3 +151,6 @@ pub fn farewell(farewell: &Farewell) -> Option<Announcement> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,3 +128,49 @@ impl<T> Sent<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By the reference: which codes say for certain that nothing was done, and which say nothing.
+    #[test]
+    fn an_http_status_says_whether_a_change_was_made() {
+        let pause = Some(Duration::from_secs(7));
+        for (status, category, sent, retry_after) in [
+            (400, "rejected", "refused", None),
+            (401, "permission_denied", "refused", None),
+            (403, "permission_denied", "refused", None),
+            (409, "conflict", "refused", None),
+            (429, "rate_limited", "not sent", pause),
+            (404, "unavailable", "unknown", pause),
+            (418, "unavailable", "unknown", pause),
+            (302, "unavailable", "unknown", pause),
+            (500, "unavailable", "unknown", pause),
+            (503, "unavailable", "unknown", pause),
+        ] {
+            let trouble = Trouble::of_status(status, "words".into(), pause);
+            assert_eq!((trouble.category(), trouble.retry_after()), (category, retry_after), "{status}");
+            let outcome = Sent::<()>::from_answer(trouble.clone());
+            let is = match &outcome {
+                Sent::Accepted(()) => "accepted",
+                Sent::Refused(_) => "refused",
+                Sent::Unknown(_) => "unknown",
+                Sent::NotSent(_) => "not sent",
+            };
+            assert_eq!(is, sent, "{status}");
+            assert_eq!(outcome.trouble(), Some(&trouble));
+        }
+        assert_eq!(Sent::Accepted(()).trouble(), None);
+    }
+
+    #[test]
+    fn what_no_status_says_is_sorted_too() {
+        let refused = Trouble::AuthenticationFailed { words: "".into() };
+        assert_eq!(refused.category(), "authentication_failed");
+        assert_eq!(Sent::<()>::from_answer(refused.clone()), Sent::NotSent(refused));
+        let other = Trouble::Unexpected { what: "".into() };
+        assert_eq!((other.category(), other.retry_after()), ("unexpected_answer", None));
+        assert_eq!(Sent::<()>::from_answer(other.clone()), Sent::Unknown(other));
+    }
+}

@@ -554,6 +554,24 @@ fn retry_after_is_kept_to_whoever_asks() {
 }
 
 #[test]
+fn a_retry_after_that_is_over_holds_nothing_up() {
+    for over in [NOW, NOW - Duration::from_secs(1)] {
+        let world = World::new().memory(|memory| memory.hold_until = Some(over));
+        assert_eq!(world.step(), Step::Look(Look::List));
+        let (_, _, wait) = world.news(News::Listed(Err(unavailable()))).rests();
+        assert_eq!(wait, Wait::Backoff);
+    }
+}
+
+#[test]
+fn an_accepted_create_says_nothing_any_more_once_an_id_is_recorded() {
+    let bought = contract(other(), OperationStatus::Processing);
+    let world = World::ready().memory(|memory| memory.create = Create::Accepted(bought));
+    assert_eq!(world.step(), Step::Look(Look::Show(ours())));
+    assert_eq!(world.deleting().step(), Step::Look(Look::Show(ours())));
+}
+
+#[test]
 fn a_ready_plan_stays_ready_through_three_silent_resyncs_and_is_then_unknown() {
     let world = |seen: u64| {
         let world = World::ready().news(News::Shown(Err(unavailable())));
