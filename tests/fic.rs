@@ -111,6 +111,28 @@ async fn every_answer_to_a_create_is_sorted_into_accepted_refused_unknown_or_not
 }
 
 #[tokio::test]
+async fn every_answer_to_a_delete_is_sorted_likewise_and_absence_counts_as_accepted() {
+    let scene = Scene::new().await;
+    let Sent::Accepted(contract) = scene.create().await else { panic!("it should be accepted") };
+    let delete = || scene.fic.delete(&scene.access, &contract.id, &Lead::Undisputed);
+    for code in [400, 403, 409] {
+        scene.on(Call::Delete, status(code));
+        assert!(matches!(delete().await, Sent::Refused(_)), "{code} is a refusal");
+    }
+    for code in [302, 405, 500, 503] {
+        scene.on(Call::Delete, status(code));
+        assert!(matches!(delete().await, Sent::Unknown(Trouble::Unavailable { .. })), "{code} tells nothing");
+    }
+    scene.on(Call::Delete, status(429));
+    assert!(matches!(delete().await, Sent::NotSent(Trouble::RateLimited { .. })));
+    assert!(scene.simulator.contract(TENANT).is_some(), "none of these had an effect");
+    scene.on(Call::Delete, Kind::DropAfter);
+    assert!(matches!(delete().await, Sent::Unknown(_)));
+    assert_eq!(scene.simulator.contract(TENANT), None, "this had");
+    assert_eq!(delete().await, Sent::Accepted(()), "404");
+}
+
+#[tokio::test]
 async fn a_create_that_never_left_is_known_not_to_have_been_sent() {
     let scene = Scene::new().await;
     scene.fic.list(&scene.access).await.unwrap();

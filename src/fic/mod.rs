@@ -269,3 +269,29 @@ fn status_class(status: u16) -> &'static str {
         _ => "other",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_tells_apart_what_one_would_act_on() {
+        for (status, class) in [
+            (200, "2xx"),
+            (202, "2xx"),
+            (302, "3xx"),
+            (400, "4xx"),
+            (401, "401"),
+            (403, "403"),
+            (404, "404"),
+            (409, "409"),
+            (418, "4xx"),
+            (429, "429"),
+            (500, "5xx"),
+            (503, "5xx"),
+            (600, "other"),
+        ] {
+            assert_eq!(status_class(status), class);
+        }
+    }
+}
