@@ -12,20 +12,24 @@ const WORD: usize = 64;
 /// A message from outside: one line, no control characters, cut, and without any of the secrets that the caller used.
 #[must_use]
 pub fn words(raw: &str, secrets: &[&SecretString]) -> Box<str> {
-    let mut text = one_line(raw, WORDS * 8);
+    clean(raw, WORDS, secrets)
+}
+
+/// A single word from outside, treated likewise.
+#[must_use]
+pub fn word(raw: &str, secrets: &[&SecretString]) -> Box<str> {
+    clean(raw, WORD, secrets)
+}
+
+fn clean(raw: &str, most: usize, secrets: &[&SecretString]) -> Box<str> {
+    let mut text = one_line(raw, most * 8);
     for secret in secrets {
         let secret = secret.expose_secret();
         if secret.len() >= SHORTEST_SECRET {
             text = text.replace(secret, "[redacted]");
         }
     }
-    cut(text, WORDS).into()
-}
-
-/// A single word from outside.
-#[must_use]
-pub fn word(raw: &str) -> Box<str> {
-    cut(one_line(raw, WORD * 4), WORD).into()
+    cut(text, most).into()
 }
 
 /// Every run of white space, control characters and invisible direction marks becomes one space.
@@ -73,7 +77,7 @@ mod tests {
         let cut = words(&"ü".repeat(10_000), &[]);
         assert_eq!(cut.chars().count(), WORDS + 1);
         assert!(cut.ends_with('…'));
-        assert_eq!(word(&"x".repeat(1000)).chars().count(), WORD + 1);
+        assert_eq!(word(&"x".repeat(1000), &[]).chars().count(), WORD + 1);
     }
 
     #[test]

@@ -31,6 +31,7 @@ use courier::{Courier, Http, Silence};
 use tokens::Tokens;
 pub use transport::Limits;
 use transport::{Reply, Transport, join, request, retry_after};
+use wire::Asked;
 
 /// Whose contract a call is about, and with which credentials it is made.
 #[derive(Clone, Debug)]
@@ -104,7 +105,7 @@ impl Fic {
         let url = join(&self.endpoints.fic, SERVICES);
         let answer = self.call(Call::List, access, Method::GET, &url, None, None).await.map_err(Miss::into_trouble)?;
         match answer.status {
-            200 => wire::contracts(&answer.body, &access.tenant),
+            200 => answer.read(access, wire::contracts),
             _ => Err(answer.trouble),
         }
     }
@@ -117,7 +118,7 @@ impl Fic {
         let url = self.service(id);
         let answer = self.call(Call::Show, access, Method::GET, &url, None, None).await.map_err(Miss::into_trouble)?;
         match answer.status {
-            200 => wire::this_contract(&answer.body, &access.tenant, id).map(Some),
+            200 => answer.read(access, |body, asked| wire::this_contract(body, asked, id)).map(Some),
             404 => Ok(None),
             _ => Err(answer.trouble),
         }
@@ -130,7 +131,7 @@ impl Fic {
         match self.call(Call::Create, access, Method::POST, &url, Some(&body), Some(lead)).await {
             Err(Miss::NotSent(trouble)) => Sent::NotSent(trouble),
             Err(Miss::Lost(trouble)) => Sent::Unknown(trouble),
-            Ok(answer) if is_success(answer.status) => match wire::one_contract(&answer.body, &access.tenant) {
+            Ok(answer) if is_success(answer.status) => match answer.read(access, wire::one_contract) {
                 Ok(contract) => Sent::Accepted(contract),
                 Err(trouble) => Sent::Unknown(trouble),
             },
@@ -155,8 +156,8 @@ impl Fic {
         let mut url = join(&self.endpoints.fic, ["v1", "operations"]);
         url.query_pairs_mut().append_pair("resourceId", id.as_str());
         let answer = self.call(Call::Operations, access, Method::GET, &url, None, None).await.ok()?;
-        let secrets = [&answer.token, &access.credentials.api_key, &access.credentials.api_secret];
-        (answer.status == 200).then(|| wire::newest_error(&answer.body, id, &secrets)).flatten()
+        let newest_error = |body: &[u8], asked: Asked<'_>| wire::newest_error(body, id, asked.secrets);
+        (answer.status == 200).then(|| answer.read(access, newest_error)).flatten()
     }
 
     fn service(&self, id: &ContractId) -> Url {
@@ -244,6 +245,11 @@ impl Answer {
         let words = if is_success(reply.status) { Box::default() } else { wire::words(&reply.body, &secrets) };
         let trouble = Trouble::of_status(reply.status, words, retry_after(&reply.headers));
         Self { status: reply.status, body: reply.body, trouble, token }
+    }
+
+    fn read<T>(&self, access: &Access, read: impl FnOnce(&[u8], Asked<'_>) -> T) -> T {
+        let secrets = [&self.token, &access.credentials.api_key, &access.credentials.api_secret];
+        read(&self.body, Asked { tenant: &access.tenant, secrets: &secrets })
     }
 }
 

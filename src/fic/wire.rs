@@ -16,13 +16,20 @@ use crate::trouble::Trouble;
 /// How many menus of a contract are kept: there are one or two.
 const MENUS: usize = 8;
 
+/// What an answer is held against: whom the question was about, and what must not be repeated of it.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub tenant: &'a str,
+    pub secrets: &'a [&'a SecretString],
+}
+
 /// The body of a create.
 pub(super) fn create_body(menu: Menu) -> Value {
     json!({ "premiumProfessionalSupportService": { "currentMenu": menu.as_str() } })
 }
 
 /// Reads the answer to List.
-pub(super) fn contracts(body: &[u8], tenant: &str) -> Result<Vec<Contract>, Trouble> {
+pub(super) fn contracts(body: &[u8], asked: Asked<'_>) -> Result<Vec<Contract>, Trouble> {
     #[derive(Deserialize)]
     struct Listing {
         #[serde(rename = "premiumProfessionalSupportServices")]
@@ -32,11 +39,11 @@ pub(super) fn contracts(body: &[u8], tenant: &str) -> Result<Vec<Contract>, Trou
     }
     let listing: Listing = read(body)?;
     let contracts = listing.premium.or(listing.plain).ok_or_else(unreadable)?;
-    contracts.into_iter().map(|wire| contract(wire, tenant)).collect()
+    contracts.into_iter().map(|wire| contract(wire, asked)).collect()
 }
 
 /// Reads the answer to Create and to Show.
-pub(super) fn one_contract(body: &[u8], tenant: &str) -> Result<Contract, Trouble> {
+pub(super) fn one_contract(body: &[u8], asked: Asked<'_>) -> Result<Contract, Trouble> {
     #[derive(Deserialize)]
     struct Answer {
         #[serde(rename = "professionalSupportService")]
@@ -45,12 +52,12 @@ pub(super) fn one_contract(body: &[u8], tenant: &str) -> Result<Contract, Troubl
         premium: Option<WireContract>,
     }
     let answer: Answer = read(body)?;
-    contract(answer.plain.or(answer.premium).ok_or_else(unreadable)?, tenant)
+    contract(answer.plain.or(answer.premium).ok_or_else(unreadable)?, asked)
 }
 
 /// Reads the answer to Show, which must speak of the contract that was asked about.
-pub(super) fn this_contract(body: &[u8], tenant: &str, id: &ContractId) -> Result<Contract, Trouble> {
-    let contract = one_contract(body, tenant)?;
+pub(super) fn this_contract(body: &[u8], asked: Asked<'_>, id: &ContractId) -> Result<Contract, Trouble> {
+    let contract = one_contract(body, asked)?;
     if contract.id == *id {
         Ok(contract)
     } else {
@@ -114,26 +121,26 @@ struct WireMenu {
     menu_start_date: Option<String>,
 }
 
-fn contract(wire: WireContract, tenant: &str) -> Result<Contract, Trouble> {
+fn contract(wire: WireContract, Asked { tenant, secrets }: Asked<'_>) -> Result<Contract, Trouble> {
+    let word = |raw: &str| text::word(raw, secrets);
     if let Some(other) = wire.tenant_id.filter(|id| id != tenant) {
         return Err(Trouble::Unexpected {
-            what: format!("asked about tenant {tenant}, FIC answered about {}", text::word(&other)).into(),
+            what: format!("asked about tenant {tenant}, FIC answered about {}", word(&other)).into(),
         });
     }
     let id = wire.id.ok_or_else(unreadable)?;
-    let id = ContractId::parse(&id).ok_or_else(|| Trouble::Unexpected {
-        what: format!("\"{}\" is not the id of a contract", text::word(&id)).into(),
-    })?;
+    let id = ContractId::parse(&id)
+        .ok_or_else(|| Trouble::Unexpected { what: format!("\"{}\" is not the id of a contract", word(&id)).into() })?;
     let menus = wire.menus.unwrap_or_default().into_iter().take(MENUS).filter_map(|wire| {
         Some(ContractMenu {
-            menu: text::word(&wire.menu?).into(),
-            menu_start_date: wire.menu_start_date.map(|date| text::word(&date).into()),
+            menu: word(&wire.menu?).into(),
+            menu_start_date: wire.menu_start_date.map(|date| word(&date).into()),
         })
     });
     Ok(Contract {
         id,
-        status: OperationStatus::parse(&text::word(wire.operation_status.as_deref().unwrap_or_default())),
-        current_menu: wire.current_menu.map(|menu| text::word(&menu)),
+        status: OperationStatus::parse(&word(wire.operation_status.as_deref().unwrap_or_default())),
+        current_menu: wire.current_menu.map(|menu| word(&menu)),
         menus: menus.collect(),
     })
 }
@@ -155,13 +162,14 @@ mod tests {
     use super::*;
 
     const TENANT: &str = "db8b0e40743f460685040c46167cf19e";
+    const ASKED: Asked<'_> = Asked { tenant: TENANT, secrets: &[] };
     const BODY: &str = r#"{"id":"F520123456789","tenantId":"db8b0e40743f460685040c46167cf19e","operationStatus":"Completed",
         "currentMenu":"PremiumPlan","menus":[{"menu":"PremiumPlan","menuStartDate":"2026-03-01T06:48:00Z"}],"new":{"a":1}}"#;
 
     #[test]
     fn either_answer_key_is_read_and_unknown_fields_are_survived() {
         for key in ["professionalSupportService", "premiumProfessionalSupportService"] {
-            let contract = one_contract(format!(r#"{{"{key}":{BODY},"x":0}}"#).as_bytes(), TENANT).expect("readable");
+            let contract = one_contract(format!(r#"{{"{key}":{BODY},"x":0}}"#).as_bytes(), ASKED).expect("readable");
             assert_eq!(contract.id.as_str(), "F520123456789");
             assert_eq!(contract.status, OperationStatus::Completed);
             assert_eq!(contract.current_menu.as_deref(), Some("PremiumPlan"));
@@ -171,16 +179,16 @@ mod tests {
 
     #[test]
     fn a_list_is_empty_only_where_it_says_so() {
-        assert_eq!(contracts(br#"{"premiumProfessionalSupportServices":[]}"#, TENANT), Ok(vec![]));
+        assert_eq!(contracts(br#"{"premiumProfessionalSupportServices":[]}"#, ASKED), Ok(vec![]));
         for body in ["{}", "[]", "null", "", "<html>", r#"{"premiumProfessionalSupportServices":null}"#] {
-            assert!(matches!(contracts(body.as_bytes(), TENANT), Err(Trouble::Unavailable { .. })), "{body}");
+            assert!(matches!(contracts(body.as_bytes(), ASKED), Err(Trouble::Unavailable { .. })), "{body}");
         }
     }
 
     #[test]
     fn fields_may_be_missing_while_fic_is_working() {
         let contract =
-            one_contract(br#"{"professionalSupportService":{"id":"F520123456789"}}"#, TENANT).expect("readable");
+            one_contract(br#"{"professionalSupportService":{"id":"F520123456789"}}"#, ASKED).expect("readable");
         assert_eq!(contract.status, OperationStatus::Other("".into()));
         assert!(contract.menus.is_empty() && contract.current_menu.is_none());
     }
@@ -189,12 +197,30 @@ mod tests {
     fn an_answer_about_another_tenant_or_contract_is_unexpected() {
         let other = BODY.replace(TENANT, "00000000000000000000000000000000");
         let listed = format!(r#"{{"premiumProfessionalSupportServices":[{other}]}}"#);
-        assert!(matches!(contracts(listed.as_bytes(), TENANT), Err(Trouble::Unexpected { .. })));
+        assert!(matches!(contracts(listed.as_bytes(), ASKED), Err(Trouble::Unexpected { .. })));
         let shown = format!(r#"{{"professionalSupportService":{BODY}}}"#);
         let asked = ContractId::parse("F999999999999").expect("well formed");
-        assert!(matches!(this_contract(shown.as_bytes(), TENANT, &asked), Err(Trouble::Unexpected { .. })));
+        assert!(matches!(this_contract(shown.as_bytes(), ASKED, &asked), Err(Trouble::Unexpected { .. })));
         let malformed = shown.replace("F520123456789", "../../keystone");
-        assert!(matches!(one_contract(malformed.as_bytes(), TENANT), Err(Trouble::Unexpected { .. })));
+        assert!(matches!(one_contract(malformed.as_bytes(), ASKED), Err(Trouble::Unexpected { .. })));
+    }
+
+    #[test]
+    fn no_word_of_an_answer_shows_what_was_asked_with() {
+        let secret = SecretString::from("s3cret-token");
+        let asked = Asked { tenant: TENANT, secrets: &[&secret] };
+        let told = format!(r#"{{"professionalSupportService":{BODY}}}"#);
+        for word in ["Completed", "PremiumPlan", "2026-03-01T06:48:00Z"] {
+            let told = told.replace(word, "a s3cret-token");
+            let contract = one_contract(told.as_bytes(), asked).expect("readable");
+            let shown = format!("{contract:?}");
+            assert!(shown.contains("a [redacted]") && !shown.contains("s3cret"), "{shown}");
+        }
+        for (word, instead) in [("F520123456789", "s3cret-token"), (TENANT, "s3cret-token")] {
+            let told = told.replace(word, instead);
+            let trouble = one_contract(told.as_bytes(), asked).expect_err("unexpected");
+            assert!(!format!("{trouble:?}").contains("s3cret"), "{trouble:?}");
+        }
     }
 
     #[test]
