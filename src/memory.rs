@@ -268,39 +268,4 @@ impl PlanFacts {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn looks_are_counted_as_far_apart_as_they_would_be_if_nobody_woke_the_plan() {
-        let settings = Settings {
-            poll_interval: Duration::from_secs(4),
-            resync_interval: Duration::from_mins(10),
-            operation_timeout: Duration::from_mins(10),
-        };
-        let plan = PlanFacts { finalizer: true, ..crate::decide::tests::plan() };
-        let mut memory = Memory::fresh(&plan, Duration::ZERO);
-        let mut look = |seconds| {
-            memory.learn(&News::Listed(Ok(vec![])), &plan, &settings, Duration::from_secs(seconds));
-            match memory.create {
-                Create::Open { empty_looks, .. } => empty_looks,
-                Create::Unsent | Create::Refused | Create::Accepted(_) => unreachable!("it stays open"),
-            }
-        };
-        assert_eq!([0, 1, 2, 3, 4, 6].map(&mut look), [1, 1, 1, 2, 2, 3]);
-    }
-
-    #[test]
-    fn what_is_in_the_way_is_waited_out_ever_more_slowly_until_a_pass_without_it() {
-        let mut memory = Memory::fresh(&crate::decide::tests::plan(), Duration::ZERO);
-        for expected in 1..=3 {
-            memory.rested(true);
-            assert_eq!(memory.failures, expected);
-        }
-        memory.rested(false);
-        assert_eq!(memory.failures, 0);
-        memory.rested(true);
-        memory.woken();
-        assert_eq!(memory.failures, 0);
-    }
-}
+mod tests;

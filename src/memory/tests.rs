@@ -1,0 +1,232 @@
+//! What each piece of news leaves in the memory.
+
+use super::*;
+use crate::condition::{Ready, Reason};
+use crate::contract::OperationStatus;
+use crate::facts::Reported;
+
+const START: Duration = Duration::from_secs(100);
+
+fn settings() -> Settings {
+    Settings {
+        poll_interval: Duration::from_secs(4),
+        resync_interval: Duration::from_mins(10),
+        operation_timeout: Duration::from_mins(10),
+    }
+}
+
+fn at(seconds: u64) -> Duration {
+    START + Duration::from_secs(seconds)
+}
+
+fn id(number: u32) -> ContractId {
+    ContractId::parse(&format!("F{number:012}")).expect("well formed")
+}
+
+fn contract(number: u32, status: OperationStatus) -> Contract {
+    Contract { id: id(number), status, current_menu: None, menus: vec![] }
+}
+
+/// A plan with the finalizer, without an id, and what a process remembers that has just met it.
+fn open() -> (PlanFacts, Memory) {
+    let plan = PlanFacts { finalizer: true, ..crate::decide::tests::plan() };
+    let memory = Memory::fresh(&plan, START);
+    (plan, memory)
+}
+
+/// Likewise with an id.
+fn owner() -> (PlanFacts, Memory) {
+    let (plan, memory) = open();
+    (PlanFacts { id: Some(id(1)), ..plan }, memory)
+}
+
+fn slow() -> Trouble {
+    Trouble::RateLimited { retry_after: Some(Duration::from_secs(30)) }
+}
+
+#[test]
+fn looks_are_counted_as_far_apart_as_they_would_be_if_nobody_woke_the_plan() {
+    let (plan, mut memory) = open();
+    let mut look = |seconds| {
+        memory.learn(&News::Listed(Ok(vec![])), &plan, &settings(), at(seconds));
+        match memory.create {
+            Create::Open { empty_looks, .. } => empty_looks,
+            Create::Unsent | Create::Refused | Create::Accepted(_) => unreachable!("it stays open"),
+        }
+    };
+    assert_eq!([0, 1, 2, 3, 4, 6].map(&mut look), [1, 1, 1, 2, 2, 3]);
+}
+
+#[test]
+fn a_look_that_shows_a_contract_is_no_empty_one() {
+    let (plan, mut memory) = open();
+    memory.learn(&News::Listed(Ok(vec![contract(1, OperationStatus::Completed)])), &plan, &settings(), START);
+    assert_eq!(memory.create, Create::Open { empty_looks: 0, resent: 0 });
+}
+
+#[test]
+fn only_its_own_contract_ends_the_absence_of_a_plans_contract() {
+    let (plan, mut memory) = owner();
+    let mut listed = |contracts, seconds| {
+        memory.learn(&News::Listed(Ok(contracts)), &plan, &settings(), at(seconds));
+        memory.absences
+    };
+    assert_eq!(listed(vec![], 0), 1);
+    assert_eq!(listed(vec![contract(2, OperationStatus::Completed)], 4), 2);
+    assert_eq!(listed(vec![contract(1, OperationStatus::Completed)], 8), 0);
+    assert_eq!(listed(vec![], 12), 1);
+    memory.learn(&News::Shown(Ok(None)), &plan, &settings(), at(16));
+    assert_eq!(memory.absences, 1, "List is the second witness, and counts for both");
+    memory.learn(&News::Shown(Ok(Some(contract(1, OperationStatus::Completed)))), &plan, &settings(), at(20));
+    assert_eq!(memory.absences, 0);
+}
+
+#[test]
+fn an_answer_says_that_fic_was_seen_and_a_trouble_may_ask_to_be_left_alone() {
+    let (plan, fresh) = open();
+    let until = Some(at(7) + Duration::from_secs(30));
+    for (news, seen, hold) in [
+        (News::Listed(Ok(vec![])), at(7), None),
+        (News::Shown(Ok(None)), at(7), None),
+        (News::Listed(Err(slow())), START, until),
+        (News::Shown(Err(slow())), START, until),
+        (News::Created(Sent::NotSent(slow())), START, until),
+        (News::Deleted(Sent::NotSent(slow())), START, until),
+        (News::Shown(Err(Trouble::RateLimited { retry_after: None })), START, None),
+    ] {
+        let mut memory = fresh.clone();
+        memory.learn(&news, &plan, &settings(), at(7));
+        assert_eq!((memory.last_seen, memory.hold_until), (seen, hold), "{news:?}");
+    }
+}
+
+#[test]
+fn a_create_is_open_until_its_outcome_is_known() {
+    let (plan, fresh) = open();
+    let bought = || contract(1, OperationStatus::Processing);
+    let opened = |resent| Create::Open { empty_looks: 0, resent };
+    let waited = |resent| Create::Open { empty_looks: 3, resent };
+    for (before, outcome, after) in [
+        (Create::Unsent, Sent::Accepted(bought()), Create::Accepted(bought())),
+        (Create::Unsent, Sent::Refused(slow()), Create::Refused),
+        (Create::Unsent, Sent::Unknown(slow()), opened(0)),
+        (Create::Unsent, Sent::NotSent(slow()), Create::Unsent),
+        (waited(0), Sent::Accepted(bought()), Create::Accepted(bought())),
+        (waited(0), Sent::Refused(slow()), opened(1)),
+        (waited(1), Sent::Unknown(slow()), opened(2)),
+        (waited(1), Sent::NotSent(slow()), waited(1)),
+    ] {
+        let mut memory = Memory { create: before.clone(), ..fresh.clone() };
+        memory.learn(&News::Created(outcome.clone()), &plan, &settings(), START);
+        assert_eq!(memory.create, after, "{before:?}, {outcome:?}");
+    }
+}
+
+#[test]
+fn each_create_sent_again_takes_twice_as_many_looks_to_be_given_up() {
+    let void = |empty_looks, resent| Create::Open { empty_looks, resent }.is_believed_void();
+    for (resent, looks) in [(0, 3), (1, 6), (2, 12), (6, 192), (40, 192)] {
+        assert!(!void(looks - 1, resent) && void(looks, resent), "{resent}");
+    }
+    assert!(Create::Unsent.is_believed_void() && Create::Refused.is_believed_void());
+    assert!(!Create::Accepted(contract(1, OperationStatus::Processing)).is_believed_void());
+}
+
+#[test]
+fn a_delete_is_remembered_if_it_may_have_been_carried_out() {
+    let (plan, fresh) = owner();
+    for (outcome, accepted) in [
+        (Sent::Accepted(()), Some(true)),
+        (Sent::Unknown(slow()), Some(false)),
+        (Sent::Refused(slow()), None),
+        (Sent::NotSent(slow()), None),
+    ] {
+        let mut memory = fresh.clone();
+        memory.learn(&News::Deleted(outcome.clone()), &plan, &settings(), at(5));
+        let delete = accepted.map(|accepted| Delete { sent_at: at(5), accepted, unchanged_looks: 0, failed: false });
+        assert_eq!(memory.in_progress_since, delete.as_ref().map(|delete| delete.sent_at), "{outcome:?}");
+        assert_eq!(memory.delete, delete, "{outcome:?}");
+    }
+}
+
+#[test]
+fn after_a_delete_the_looks_count_that_show_nothing_of_it_and_a_failure_is_kept() {
+    let (plan, mut memory) = owner();
+    let shown = |memory: &mut Memory, status, seconds| {
+        let news = News::Shown(Ok(Some(contract(1, status))));
+        memory.learn(&news, &plan, &settings(), at(seconds));
+        memory.delete.as_ref().map(|delete| (delete.unchanged_looks, delete.failed))
+    };
+    assert_eq!(shown(&mut memory, OperationStatus::Completed, 0), None);
+    memory.learn(&News::Deleted(Sent::Unknown(slow())), &plan, &settings(), at(0));
+    assert_eq!(shown(&mut memory, OperationStatus::Completed, 1), Some((1, false)));
+    assert_eq!(shown(&mut memory, OperationStatus::Completed, 2), Some((1, false)), "too soon to say more");
+    assert_eq!(shown(&mut memory, OperationStatus::Completed, 5), Some((2, false)));
+    assert_eq!(shown(&mut memory, OperationStatus::Processing, 9), Some((2, false)));
+    memory.woken();
+    assert!(memory.delete.is_some());
+    assert_eq!(shown(&mut memory, OperationStatus::Error, 13), Some((2, true)));
+    memory.woken();
+    assert_eq!(memory.delete, None, "who asks for a look asks for another try");
+}
+
+#[test]
+fn an_operation_is_in_progress_from_when_it_was_first_seen_to_be() {
+    let (plan, fresh) = owner();
+    let shown = |plan: &PlanFacts, statuses: &[OperationStatus]| {
+        let mut memory = fresh.clone();
+        for (status, seconds) in statuses.iter().zip(50..) {
+            memory.learn(&News::Shown(Ok(Some(contract(1, status.clone())))), plan, &settings(), at(seconds));
+        }
+        memory.in_progress_since
+    };
+    let other = || OperationStatus::Other("Migrating".into());
+    assert_eq!(shown(&plan, &[OperationStatus::Processing, other()]), Some(at(50)));
+    assert_eq!(shown(&plan, &[other(), OperationStatus::Processing]), Some(at(50)));
+    assert_eq!(shown(&plan, &[OperationStatus::Processing, OperationStatus::Completed]), None);
+    assert_eq!(shown(&plan, &[OperationStatus::Processing, OperationStatus::Error]), None);
+    // What the status has said for a while was so before this process came.
+    for (reason, since) in [
+        (Reason::Processing, at(30)),
+        (Reason::OperationTimedOut, at(30)),
+        (Reason::Purchasing, at(50)),
+        (Reason::Contracted, at(50)),
+    ] {
+        let unsettled_for = Duration::from_secs(20);
+        let reported = Some(Reported { ready: Ready::False, reason: Some(reason), unsettled_for });
+        let plan = PlanFacts { reported, ..plan.clone() };
+        assert_eq!(shown(&plan, &[OperationStatus::Processing]), Some(since), "{reason:?}");
+    }
+}
+
+#[test]
+fn what_is_recorded_in_the_plan_need_not_be_remembered() {
+    let (plan, fresh) = owner();
+    let busy = Memory { absences: 2, lost: Some(id(3)), ..fresh };
+    let after = |news: &News| {
+        let mut memory = busy.clone();
+        memory.learn(news, &plan, &settings(), START);
+        (memory.create, memory.absences, memory.lost)
+    };
+    assert_eq!(after(&News::IdRecorded), (Create::Unsent, 0, None));
+    assert_eq!(after(&News::IdForgotten(Some(id(4)))), (Create::Unsent, 0, Some(id(4))));
+    assert_eq!(after(&News::IdForgotten(None)), (Create::Unsent, 0, None));
+    for news in [News::FinalizerAdded, News::FinalizerRemoved] {
+        assert_eq!(after(&news), (Create::Unsent, 2, Some(id(3))), "{news:?}");
+    }
+    assert_eq!(after(&News::SecretProtected), (busy.create.clone(), 2, Some(id(3))));
+}
+
+#[test]
+fn what_is_in_the_way_is_waited_out_ever_more_slowly_until_a_pass_without_it() {
+    let mut memory = Memory::fresh(&crate::decide::tests::plan(), Duration::ZERO);
+    for expected in 1..=3 {
+        memory.rested(true);
+        assert_eq!(memory.failures, expected);
+    }
+    memory.rested(false);
+    assert_eq!(memory.failures, 0);
+    memory.rested(true);
+    memory.woken();
+    assert_eq!(memory.failures, 0);
+}
