@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
-use crate::oracle::IN_USE;
+use crate::oracle::{ANOTHERS, IN_USE};
 use crate::replica::{RESYNC_INTERVAL, Replica};
 use crate::rest;
 use crate::script::{Action, Script, Theme, tenant};
@@ -249,6 +249,16 @@ impl History {
         world.fic.lock().faults.clear();
         world.oracle.thawed_at = Some(world.now());
         world.tell(|| "from here on nothing goes wrong any more".into());
+        for id in self.script.plans.clone() {
+            let written = world.store.edit(&id, |plan| {
+                if let Some(finalizers) = plan["metadata"]["finalizers"].as_array_mut() {
+                    finalizers.retain(|name| name != ANOTHERS);
+                }
+            });
+            if let Some(written) = written {
+                world.written(&id, &written, None);
+            }
+        }
         drop(world);
         for replica in &self.replicas {
             replica.freeze(false);
@@ -339,7 +349,7 @@ fn outside(world: &mut World, action: Action) {
     world.tell(|| format!("outside: {action:?}"));
     let wall = world.wall();
     let (id, written) = match action {
-        Action::Apply(id, spec) => {
+        Action::Apply(id, spec, held) => {
             if world
                 .store
                 .get(&Id::new(Kind::Definition, "", fic_support_operator::crd::NAME))
@@ -348,7 +358,8 @@ fn outside(world: &mut World, action: Action) {
                 return;
             }
             let plan = json!({
-                "apiVersion": "fic.ntt.com/v1alpha1", "kind": "PremiumSupportPlan", "metadata": {}, "spec": spec,
+                "apiVersion": "fic.ntt.com/v1alpha1", "kind": "PremiumSupportPlan", "spec": spec,
+                "metadata": { "finalizers": if held { vec![ANOTHERS] } else { vec![] } },
             });
             let written = world.store.create(&id, plan, &wall).ok();
             (id, written)

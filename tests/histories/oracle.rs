@@ -12,6 +12,8 @@ use crate::world::Life;
 
 pub const CONTRACT: &str = "fic.ntt.com/contract";
 pub const IN_USE: &str = "fic.ntt.com/in-use";
+/// Of somebody else who has something to do before the plan goes.
+pub const ANOTHERS: &str = "example.com/hold";
 
 /// How long after a change of mind something may still be done that was decided on before: the request was on its way already,
 /// its process was frozen for as long as it could be sure of its lead, or the watch was late.
@@ -178,6 +180,11 @@ impl Oracle {
         {
             self.contract_claimed(&uid, after, contract);
         }
+        if by.is_some()
+            && let (Some(before), Some(after)) = (before, &written.after)
+        {
+            self.record_given_up(before, after);
+        }
         if had && !has && by.is_some() {
             self.let_go(now, store, fic, &uid, before.unwrap());
         }
@@ -200,6 +207,17 @@ impl Oracle {
         }
         origin.owner = Some(uid.to_owned());
         truth.ambiguous = false;
+    }
+
+    /// The operator wrote a plan: it may give up the record of its contract to buy another, and nothing of others'.
+    fn record_given_up(&mut self, before: &Value, after: &Value) {
+        let lost = has_finalizer(after, CONTRACT) && recorded(before).is_some() && recorded(after).is_none();
+        if lost && text(after, "recreationPolicy", "IfLost") == "Never" {
+            self.breaks("rule 6: a lost contract is to be bought again though recreationPolicy is Never");
+        }
+        if has_finalizer(before, ANOTHERS) && !has_finalizer(after, ANOTHERS) {
+            self.breaks("rule: the finalizer of somebody else was taken off");
+        }
     }
 
     /// The operator took its finalizer off.
@@ -264,7 +282,7 @@ impl Oracle {
         let looks = !matches!(asking.call, Call::Create | Call::Delete);
         let late = if looks && self.watches_break { UNTOLD } else { ON_ITS_WAY };
         if last.is_none_or(|last| now.saturating_sub(last) > late) && !(just_thawed && looks) {
-            self.breaks("rule: a call for a tenant all of whose plans are suspended or gone");
+            self.breaks("rule: a call for a tenant none of whose plans wants one");
         }
         if let Some((contract, life)) = self.accepted.get(tenant)
             && *life == asking.life
@@ -391,7 +409,8 @@ impl Oracle {
 
 impl Truth {
     fn look(&mut self, plan: &Value, now: Duration) {
-        if is_suspended(plan) {
+        let over = is_deleting(plan) && !has_finalizer(plan, CONTRACT);
+        if is_suspended(plan) || over {
             return;
         }
         self.wanted_calls = Some(now);

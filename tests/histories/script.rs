@@ -13,7 +13,7 @@ use crate::world::{Death, Perils};
 /// Something that somebody does.
 #[derive(Clone, Debug)]
 pub enum Action {
-    Apply(Id, Value),
+    Apply(Id, Value, bool),
     Set(Id, &'static str, Value),
     Touch(Id, u32),
     Delete(Id),
@@ -175,7 +175,9 @@ impl Writer {
             }
             // Where nothing is to go wrong, the Secret is there first, and known.
             let from = if theme == Theme::Calm { 4000 } else { 0 };
-            self.at(from, from + 300, Action::Apply(id.clone(), spec));
+            // Somebody else may have a finalizer on it, and a plan that goes stays for a while after ours is off.
+            let held = !matches!(theme, Theme::Calm | Theme::BadTenant) && self.rng.u8(0..6) == 0;
+            self.at(from, from + 300, Action::Apply(id.clone(), spec, held));
             self.plans.push((id, tenant));
         }
         for namespace in ["alpha", "beta"] {

@@ -7,6 +7,7 @@ use fic_support_operator::decide::{Act, Facts, Farewell, IdChange, Look, Occasio
 use fic_support_operator::facts::{Credentials, PlanFacts, Reported};
 use fic_support_operator::memory::{Create, LOOKS_TO_BELIEVE, Memory};
 use fic_support_operator::pass::{Definition, News, Pass, Unseen};
+use fic_support_operator::plan::RecreationPolicy;
 use fic_support_operator::trouble::{Sent, Trouble};
 
 use crate::budget::Budget;
@@ -369,6 +370,10 @@ impl World {
         });
         if !written {
             return Ok(Came::Over);
+        }
+        let lost = verdict.id == IdChange::Clear && operator.plan.finalizer;
+        if lost && operator.plan.recreation == RecreationPolicy::Never {
+            return Err("rule 6: a lost contract is to be bought again though recreationPolicy is Never".into());
         }
         if operator.plan.finalizer
             && let IdChange::Set(id) = &verdict.id
