@@ -12,13 +12,13 @@ impl World {
             return;
         };
         let done = (!held.going).then(|| Held { status: OperationStatus::Completed, ..held.clone() });
-        events.push(("FIC finishes".into(), Ok(self.after(|next| next.set_contract(done)))));
+        events.push(|| "FIC finishes".into(), Ok(self.after(|next| next.set_contract(done))));
         if self.budget.failures > 0 {
             let failed = self.after(|next| {
                 next.budget.failures -= 1;
                 next.set_contract(Some(Held { status: OperationStatus::Error, going: false, ..held }));
             });
-            events.push(("FIC fails".into(), Ok(failed)));
+            events.push(|| "FIC fails".into(), Ok(failed));
         }
     }
 
@@ -31,7 +31,7 @@ impl World {
                 next.budget.portal -= 1;
                 change(next);
             });
-            events.push((format!("in the portal: {what}"), Ok(next)));
+            events.push(|| format!("in the portal: {what}"), Ok(next));
         };
         let buy = |world: &mut Self| {
             let held = world.new_contract(OperationStatus::Completed);
@@ -48,12 +48,12 @@ impl World {
     pub fn user_events(&self, number: usize, events: &mut Events) {
         let who = name(number);
         if !self.plans[number].made {
-            events.push((format!("the user: makes {who}"), Ok(self.after(|next| next.plans[number].make()))));
+            events.push(|| format!("the user: makes {who}"), Ok(self.after(|next| next.plans[number].make())));
         }
         let Some(plan) = &self.plans[number].object else { return };
         if !plan.deleting {
             let deleted = self.after(|next| next.edit(number, |plan| plan.deleting = true));
-            events.push((format!("the user: deletes {who}"), Ok(deleted)));
+            events.push(|| format!("the user: deletes {who}"), Ok(deleted));
         }
         if self.budget.uninstalls > 0 {
             let uninstalled = self.after(|next| {
@@ -63,7 +63,7 @@ impl World {
                     next.edit(number, |plan| plan.deleting = true);
                 }
             });
-            events.push(("the user: uninstalls".into(), Ok(uninstalled)));
+            events.push(|| "the user: uninstalls".into(), Ok(uninstalled));
         }
         if self.budget.edits == 0 {
             return;
@@ -73,7 +73,7 @@ impl World {
                 next.budget.edits -= 1;
                 next.edit(number, change);
             });
-            events.push((format!("the user: {what} for {who}"), Ok(edited)));
+            events.push(|| format!("the user: {what} for {who}"), Ok(edited));
         };
         edits("suspend", &|plan| plan.suspend = !plan.suspend);
         edits("Observe or Manage", &|plan| {
@@ -107,7 +107,7 @@ impl World {
                 next.secret.protected = false;
                 next.secret.there = !next.secret.deleting;
             });
-            events.push(("the guard lets the Secret go".into(), Ok(let_go)));
+            events.push(|| "the guard lets the Secret go".into(), Ok(let_go));
         }
         if self.budget.secrets == 0 {
             return;
@@ -117,7 +117,7 @@ impl World {
                 next.budget.secrets -= 1;
                 next.secret = secret;
             });
-            events.push((format!("the user: {what} the Secret"), Ok(next)));
+            events.push(|| format!("the user: {what} the Secret"), Ok(next));
         };
         if !self.secret.there {
             change("makes", Secret { there: true, protected: false, deleting: false });

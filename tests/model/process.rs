@@ -50,17 +50,17 @@ impl World {
             if plan.object.is_none() || self.plans.iter().any(|plan| plan.operator.is_some()) {
                 return;
             }
-            events.push((format!("{who}: a pass begins"), Ok(self.after(|next| next.begin_when_due(number)))));
+            events.push(|| format!("{who}: a pass begins"), Ok(self.after(|next| next.begin_when_due(number))));
             let waits = plan.memory.as_ref().is_some_and(|memory| memory.looks_count_from > Duration::ZERO);
             if self.budget.edits > 0 && waits {
                 let woken = self.after(|next| {
                     next.budget.edits -= 1;
                     next.begin(number);
                 });
-                events.push((format!("the user: asks for a look at {who}, and a pass begins"), Ok(woken)));
+                events.push(|| format!("the user: asks for a look at {who}, and a pass begins"), Ok(woken));
             }
             if self.plans.len() > 1 && plan.known != plan.object {
-                events.push((format!("the watch tells of {who}"), Ok(self.after(|next| next.know(number)))));
+                events.push(|| format!("the watch tells of {who}"), Ok(self.after(|next| next.know(number))));
             }
             return;
         };
@@ -69,8 +69,8 @@ impl World {
             // What is on its way arrives before looks that are a poll interval apart have come to a belief.
             return;
         }
-        let what = format!("{who}: {step:?}");
-        events.push((what.clone(), self.take(number, &step, Luck::Well)));
+        let what = || format!("{who}: {step:?}");
+        events.push(what, self.take(number, &step, Luck::Well));
         let reads = matches!(&step, Step::Look(Look::List | Look::Show(_)));
         let effects = matches!(&step, Step::Act(Act::Create | Act::Delete(_)));
         let mut maybe = |possible: bool, luck: Luck, spend: fn(&mut Budget) -> &mut u8| {
@@ -78,7 +78,7 @@ impl World {
             let left = spend(&mut poorer.budget);
             if possible && *left > 0 {
                 *left -= 1;
-                events.push((format!("{luck:?}: {what}"), poorer.take(number, &step, luck)));
+                events.push(|| format!("{luck:?}: {}", what()), poorer.take(number, &step, luck));
             }
         };
         maybe(reads || effects, Luck::LostBefore, |budget| &mut budget.losses);
@@ -93,7 +93,7 @@ impl World {
                     next.budget.crashes -= 1;
                     next.end();
                 }
-                events.push((format!("killed {} {what}", if after { "right after" } else { "before" }), next));
+                events.push(|| format!("killed {} {}", if after { "right after" } else { "before" }, what()), next);
             }
         }
         let writes = matches!(&step, Step::Act(_) | Step::Report(_) | Step::Rest { verdict: Some(_), .. });
@@ -104,7 +104,7 @@ impl World {
                 let (operator, step) = (operator.clone(), step.clone());
                 next.adrift = Some(Box::new(Adrift { plan: number, operator, step, retained: false }));
             });
-            events.push((format!("another replica leads while this is on its way: {what}"), Ok(succeeded)));
+            events.push(|| format!("another replica leads while this is on its way: {}", what()), Ok(succeeded));
         }
     }
 
@@ -113,14 +113,14 @@ impl World {
         let Some(adrift) = &self.adrift else { return };
         let Adrift { plan, operator, step, retained } = &**adrift;
         let mut next = self.after(|next| next.adrift = None);
-        events.push(("what was on its way is lost".into(), Ok(next.clone())));
+        events.push(|| "what was on its way is lost".into(), Ok(next.clone()));
         let came = next.effect(*plan, &mut operator.clone(), step, Luck::Well);
         // A finalizer that its process did not live to see says that something may have been bought.
         next.plans[*plan].note_ambiguity();
         if *retained {
             next.unclaimed.clone_from(&self.unclaimed);
         }
-        events.push((format!("arrives late: {}: {step:?}", name(*plan)), came.map(|_| next)));
+        events.push(|| format!("arrives late: {}: {step:?}", name(*plan)), came.map(|_| next));
     }
 
     /// It was due: what was looked for before may be looked for again.

@@ -19,9 +19,9 @@ impl World {
     /// Passes go on round after round, FIC finishes what it is at, and nobody does anything.
     pub fn recovers(&self) -> Result<(), String> {
         let mut world = self.after(|next| next.budget = Budget::default());
-        let mut late = Events::new();
+        let mut late = Events::default();
         world.adrift_events(&mut late);
-        if let Some((_, arrived)) = late.pop() {
+        if let Some((_, arrived)) = late.all.pop() {
             world = arrived?;
         }
         let at_work = world.plans.iter().position(|plan| plan.operator.is_some());
@@ -31,9 +31,9 @@ impl World {
                 world.know(number);
                 world = world.whole_pass(number)?;
             }
-            let mut fic = Events::new();
+            let mut fic = Events::default();
             world.fic_events(&mut fic);
-            if let Some((_, finished)) = fic.pop() {
+            if let Some((_, finished)) = fic.all.pop() {
                 world = finished?;
             } else if round > 0 && (0..world.plans.len()).all(|number| world.is_settled(number)) {
                 return Ok(());

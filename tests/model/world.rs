@@ -14,7 +14,19 @@ use k8s_openapi::jiff::Timestamp;
 use crate::budget::Budget;
 
 pub type Outcome = Result<World, String>;
-pub type Events = Vec<(String, Outcome)>;
+
+/// What can happen next. Its words cost more than all the rest, and only a story needs them.
+#[derive(Default)]
+pub struct Events {
+    pub told: bool,
+    pub all: Vec<(String, Outcome)>,
+}
+
+impl Events {
+    pub fn push(&mut self, words: impl FnOnce() -> String, next: Outcome) {
+        self.all.push((if self.told { words() } else { String::new() }, next));
+    }
+}
 
 pub const SETTINGS: Settings = Settings {
     poll_interval: Duration::from_secs(1),
@@ -214,9 +226,9 @@ impl World {
         next
     }
 
-    /// Everything that can happen next.
-    pub fn events(&self) -> Events {
-        let mut events = Events::new();
+    /// Everything that can happen next, in words or without.
+    pub fn events(&self, told: bool) -> Vec<(String, Outcome)> {
+        let mut events = Events { told, all: vec![] };
         for number in 0..self.plans.len() {
             self.process_events(number, &mut events);
             self.user_events(number, &mut events);
@@ -225,7 +237,7 @@ impl World {
         self.fic_events(&mut events);
         self.portal_events(&mut events);
         self.secret_events(&mut events);
-        events
+        events.all
     }
 
     /// A plan was changed: what is on its way for it was decided on another version.
