@@ -88,5 +88,11 @@ mod tests {
         assert!(!clean.contains("s3cr"), "{clean}");
         assert!(words("key s3cret-value", &[&secret]).contains("[redacted]"));
         assert_eq!(&*words("not eligible", &[&SecretString::from("e")]), "not eligible");
+        let phrase = "a b c d e f g h i j k l m n o p q r s t u v w x y z";
+        for (clean, most) in [(words as fn(&str, &[&SecretString]) -> Box<str>, WORDS), (word, WORD)] {
+            let raw = format!("{} {phrase} is wrong", "x".repeat(most - 20));
+            let clean = clean(&raw, &[&SecretString::from(phrase)]);
+            assert!(!clean.contains("a b") && clean.contains("[redacted]"), "{clean}");
+        }
     }
 }
