@@ -111,6 +111,14 @@ async fn every_answer_to_a_create_is_sorted_into_accepted_refused_unknown_or_not
 }
 
 #[tokio::test]
+async fn a_refusal_whose_reasons_never_arrive_is_a_refusal_all_the_same() {
+    let scene = Scene::new().await;
+    assert!(matches!(scene.create().await, Sent::Accepted(_)));
+    scene.on(Call::Create, Kind::SlowDrip { interval_ms: 100 });
+    assert_eq!(scene.create().await, Sent::Refused(Trouble::Conflict { words: "".into() }));
+}
+
+#[tokio::test]
 async fn every_answer_to_a_delete_is_sorted_likewise_and_absence_counts_as_accepted() {
     let scene = Scene::new().await;
     let Sent::Accepted(contract) = scene.create().await else { panic!("it should be accepted") };

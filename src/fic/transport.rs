@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Request, Response, Url};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::fic::courier::{Courier, Silence, describe};
 use crate::lead::Lead;
@@ -56,26 +56,28 @@ impl Transport {
         if lead.is_some_and(|lead| !lead.is_sure()) {
             return Err(Silence::NotSent("this replica is not sure to lead".into()));
         }
-        let exchange = async { read(self.courier.carry(request).await?).await };
-        timeout(self.request_timeout, exchange).await.unwrap_or_else(|_| {
-            Err(Silence::Lost(format!("no complete answer within {:?}", self.request_timeout).into()))
-        })
+        let deadline = Instant::now() + self.request_timeout;
+        let late = || Silence::Lost(format!("no complete answer within {:?}", self.request_timeout).into());
+        let mut response = timeout_at(deadline, self.courier.carry(request)).await.unwrap_or_else(|_| Err(late()))?;
+        let status = response.status();
+        let body = match timeout_at(deadline, read(&mut response)).await.unwrap_or_else(|_| Err(late())) {
+            // What was refused was refused, whether or not the reasons arrive: it is not looked for as if it had been bought.
+            Err(_) if !status.is_success() => Vec::new(),
+            body => body?,
+        };
+        Ok(Reply { status: status.as_u16(), headers: std::mem::take(response.headers_mut()), body })
     }
 }
 
-async fn read(mut response: Response) -> Result<Reply, Silence> {
+async fn read(response: &mut Response) -> Result<Vec<u8>, Silence> {
     let mut body = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > LARGEST_ANSWER => {
-                return Err(Silence::Lost("an answer of more than 1 MiB".into()));
-            }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => break,
-            Err(error) => return Err(Silence::Lost(describe(&error))),
+    while let Some(chunk) = response.chunk().await.map_err(|error| Silence::Lost(describe(&error)))? {
+        if body.len() + chunk.len() > LARGEST_ANSWER {
+            return Err(Silence::Lost("an answer of more than 1 MiB".into()));
         }
+        body.extend_from_slice(&chunk);
     }
-    Ok(Reply { status: response.status().as_u16(), headers: std::mem::take(response.headers_mut()), body })
+    Ok(body)
 }
 
 /// Reads `Retry-After`, as seconds or as a date.
