@@ -22,32 +22,20 @@ pub fn word(raw: &str, secrets: &[&SecretString]) -> Box<str> {
 }
 
 fn clean(raw: &str, most: usize, secrets: &[&SecretString]) -> Box<str> {
-    let mut text = one_line(raw, most * 8);
+    let mut text = one_line(raw);
     for secret in secrets {
-        let secret = secret.expose_secret();
+        let secret = one_line(secret.expose_secret());
         if secret.len() >= SHORTEST_SECRET {
-            text = text.replace(secret, "[redacted]");
+            text = text.replace(&secret, "[redacted]");
         }
     }
     cut(text, most).into()
 }
 
 /// Every run of white space, control characters and invisible direction marks becomes one space.
-fn one_line(raw: &str, most: usize) -> String {
-    let mut line = String::new();
-    for part in raw.split(|c: char| c.is_whitespace() || c.is_control() || is_direction_mark(c)) {
-        if part.is_empty() {
-            continue;
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(part);
-        if line.len() > most {
-            break;
-        }
-    }
-    line
+fn one_line(raw: &str) -> String {
+    let parts = raw.split(|c: char| c.is_whitespace() || c.is_control() || is_direction_mark(c));
+    parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// Marks that make a terminal show text in another order than it stands in.
@@ -87,6 +75,7 @@ mod tests {
         let clean = words(&raw, &[&secret]);
         assert!(!clean.contains("s3cr"), "{clean}");
         assert!(words("key s3cret-value", &[&secret]).contains("[redacted]"));
+        assert_eq!(&*words("key s3cret\tvalue\n", &[&"s3cret\n value".into()]), "key [redacted]");
         assert_eq!(&*words("not eligible", &[&SecretString::from("e")]), "not eligible");
         let phrase = "a b c d e f g h i j k l m n o p q r s t u v w x y z";
         for (clean, most) in [(words as fn(&str, &[&SecretString]) -> Box<str>, WORDS), (word, WORD)] {

@@ -151,6 +151,19 @@ async fn a_create_that_never_left_is_known_not_to_have_been_sent() {
 }
 
 #[tokio::test]
+async fn a_create_that_finds_nobody_listening_is_known_not_to_have_been_sent() {
+    let scene = Scene::new().await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let keystone = scene.simulator.keystone_endpoint().parse().unwrap();
+    let endpoints = Endpoints { fic: format!("http://{closed}").parse().unwrap(), keystone };
+    let limits = Limits { request_timeout: Duration::from_secs(1), requests_per_second: 0 };
+    let nowhere = Fic::new(endpoints, vec![], limits, Arc::new(Metrics::default())).unwrap();
+    let sent = nowhere.create(&scene.access, Menu::PremiumPlan, &Lead::Undisputed).await;
+    assert!(matches!(sent, Sent::NotSent(Trouble::Unavailable { .. })), "{sent:?}");
+    assert_eq!(scene.count(Call::SignIn), 1);
+}
+
+#[tokio::test]
 async fn a_replica_that_is_not_sure_to_lead_sends_no_create_and_no_delete() {
     let scene = Scene::new().await;
     let unsure = Lead::Held(fic_support_operator::lead::Tenure::default());

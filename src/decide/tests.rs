@@ -399,6 +399,21 @@ fn a_failed_operation_is_explained_before_it_is_reported() {
 }
 
 #[test]
+fn what_is_shown_of_a_contract_goes_with_its_id() {
+    let there = contract(other(), OperationStatus::Completed);
+    let refused = World::new().listed(vec![there.clone()]).verdict();
+    assert_eq!((refused.id, refused.shown), (IdChange::Clear, Shown::Nothing));
+    let found = World::open().listed(vec![there.clone()]).holding().verdict();
+    assert_eq!((found.id, found.shown), (IdChange::Set(other()), Shown::Contract(there)));
+}
+
+#[test]
+fn what_is_in_the_way_is_waited_out_ever_more_slowly() {
+    let hindered = [Wait::Backoff, Wait::Until(NOW), Wait::Poll, Wait::Resync, Wait::Change].map(Wait::is_hindered);
+    assert_eq!(hindered, [true, true, false, false, false]);
+}
+
+#[test]
 fn an_operation_that_takes_too_long_stalls_and_recovers() {
     let since = NOW - Duration::from_secs(600);
     let world = World::ready().memory(|memory| memory.in_progress_since = Some(since));
@@ -500,6 +515,35 @@ fn a_plan_with_a_contract_never_yields() {
     let mut world = World::ready();
     world.claim = Claim::HeldBy("team/other".into());
     assert_eq!(world.step(), Step::Look(Look::Show(ours())));
+}
+
+#[test]
+fn a_deleted_plan_with_a_contract_never_yields() {
+    let mut world = World::ready().deleting();
+    world.claim = Claim::HeldBy("team/other".into());
+    assert_eq!(world.step(), Step::Look(Look::Show(ours())));
+}
+
+#[test]
+fn a_refused_create_takes_back_the_finalizer_and_never_the_record_of_a_contract() {
+    let refused = |world: World| world.memory(|memory| memory.create = Create::Refused);
+    let give_up = Step::Act(Act::RemoveFinalizer(Farewell::NothingBought));
+    assert_eq!(refused(World::open()).step(), give_up);
+    assert_eq!(refused(World::open()).deleting().step(), give_up);
+    assert_eq!(refused(World::new()).step(), Step::Look(Look::List));
+    assert_eq!(refused(World::ready()).step(), Step::Look(Look::Show(ours())));
+    assert_eq!(refused(World::ready()).deleting().step(), Step::Look(Look::Show(ours())));
+}
+
+#[test]
+fn a_deleted_plan_keeps_its_secret_unless_that_is_too_late() {
+    let with = |protected, deleting| {
+        World { credentials: Credentials::Usable { protected, deleting }, ..World::ready().deleting() }.step()
+    };
+    assert_eq!(with(false, false), Step::Act(Act::ProtectSecret));
+    for (protected, deleting) in [(false, true), (true, false), (true, true)] {
+        assert_eq!(with(protected, deleting), Step::Look(Look::Show(ours())));
+    }
 }
 
 #[test]
@@ -673,6 +717,16 @@ fn a_delete_waits_until_fic_has_finished() {
     let world = World::ready().deleting().shown(Some(contract(ours(), OperationStatus::Processing)));
     let world = world.news(News::Definition(Definition::Stands));
     assert_eq!(world.rests().0, Some(Situation::Abolishing(Abolishing::WaitingForOperation(ours()))));
+}
+
+#[test]
+fn an_operation_that_takes_too_long_holds_up_the_delete_and_says_so() {
+    let since = NOW - Duration::from_secs(600);
+    let world = World::ready().deleting().memory(|memory| memory.in_progress_since = Some(since));
+    let world = world.shown(Some(contract(ours(), OperationStatus::Processing)));
+    let (situation, _, wait) = world.news(News::Definition(Definition::Stands)).rests();
+    assert_eq!(situation, Some(Situation::OperationTimedOut { id: ours(), after: Duration::from_secs(600) }));
+    assert_eq!(wait, Wait::Resync);
 }
 
 #[test]

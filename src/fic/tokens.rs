@@ -70,3 +70,27 @@ impl Tokens {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::credentials::Credentials;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_serves_until_it_is_due_and_not_a_moment_longer() {
+        let tokens = Tokens::default();
+        let access = Access { tenant: "a".into(), credentials: Credentials::new("key", "secret") };
+        let get = async |value: &str| {
+            let renew_at = Instant::now() + Duration::from_secs(10);
+            let fresh = async || Ok(Token { value: value.into(), renew_at });
+            tokens.get(&access, fresh).await.expect("a token").expose_secret().to_owned()
+        };
+        assert_eq!(get("first").await, "first");
+        tokio::time::advance(Duration::from_millis(9_999)).await;
+        assert_eq!(get("second").await, "first");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(get("third").await, "third");
+    }
+}
