@@ -49,8 +49,9 @@ async fn protect_secret(context: &Context, view: &mut View) -> Result<News, Inte
     let finalizers = current_finalizers(context, &secret)?;
     let with = finalizers.into_iter().chain([IN_USE_FINALIZER.to_owned()]).collect::<Vec<_>>();
     let written = patch_secret(context, &secret, view.secret_version.as_deref(), &with).await?;
+    // Of this version it carries the finalizer. Whether it still does, the directory knows: the plan may have gone meanwhile, and the
+    // Secret have been let go before this answer came.
     view.secret_version = written.metadata.resource_version;
-    context.directory.forget_release(&secret);
     if let crate::facts::Credentials::Usable { protected, .. } = &mut view.credentials {
         *protected = true;
     }

@@ -246,7 +246,7 @@ impl Directory {
         self.lock().releases.end(secret, outcome);
     }
 
-    /// A Secret carries the finalizer for certain, or is gone; one of the same name is another one.
+    /// A Secret is gone; one of the same name is another one.
     pub fn forget_release(&self, secret: &Key) {
         self.lock().releases.forget(secret);
     }
@@ -382,6 +382,16 @@ mod tests {
         assert!(!directory.intend(&key, &secret, Some(5)));
         directory.put(&plan(2, true));
         assert!(directory.intend(&key, &secret, Some(5)));
+        assert!(directory.is_released_since(&secret, Some(5)), "the release may still be on its way");
+        assert!(directory.intend(&key, &secret, Some(6)), "not to this version, as protecting it has left it");
+        assert!(!directory.is_released_since(&secret, Some(6)));
+    }
+
+    #[test]
+    fn a_secret_of_the_same_name_is_another_one() {
+        let (directory, (_, secret)) = (directory(), keys());
+        assert!(directory.begin_release(&secret, Some(5)));
+        directory.end_release(&secret, Outcome::Unknown);
         directory.forget_release(&secret);
         assert!(!directory.is_released_since(&secret, Some(5)));
     }

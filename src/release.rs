@@ -81,7 +81,7 @@ impl Releases {
         }
     }
 
-    /// A Secret is gone, or known to carry the finalizer.
+    /// A Secret is gone.
     pub fn forget(&mut self, secret: &Key) {
         self.0.remove(secret);
     }
