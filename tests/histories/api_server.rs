@@ -19,6 +19,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::store::{Change, Id, Kind, Refusal, Written};
 use crate::world::{Life, Shared, World};
 
+/// Even at the best of times so many of a thousand changes come late to a watch.
+const LATE: u32 = 125;
+
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 /// A client of the API server, for one process of the operator.
@@ -44,6 +47,10 @@ impl Asked {
     fn is_write(&self) -> bool {
         self.method != Method::GET
     }
+
+    fn is_of(&self, plural: &str) -> bool {
+        self.path.split('/').any(|segment| segment == plural)
+    }
 }
 
 /// How a request fares.
@@ -60,7 +67,7 @@ fn answer(world: Shared, life: Life, request: Request<Body>) -> BoxFuture<'stati
         let asked = read(request).await;
         let (there, within, back, fare) = {
             let mut world = world.lock();
-            let perils = world.perils.api;
+            let (perils, secrets) = (world.perils.api, world.perils.secrets);
             let mut chance = world.chance((life, asked.method.as_str(), &asked.path));
             let mut milliseconds = |most: u64| Duration::from_micros(chance.u64(100..=most * 1000));
             let times = (milliseconds(8), milliseconds(8), milliseconds(8));
@@ -68,6 +75,7 @@ fn answer(world: Shared, life: Life, request: Request<Body>) -> BoxFuture<'stati
                 drawn if drawn < perils => Fare::Refused,
                 drawn if drawn < 2 * perils => Fare::LostBefore,
                 drawn if drawn < 3 * perils => Fare::LostAfter,
+                _ if asked.is_write() && asked.is_of("secrets") && chance.u32(0..1000) < secrets => Fare::LostAfter,
                 _ => Fare::Well,
             };
             (times.0, times.1, times.2, fare)
@@ -137,9 +145,11 @@ fn serve(shared: &Shared, life: Life, asked: &Asked, fare: Fare) -> Option<Resul
         return None;
     }
     if fare == Fare::LostAfter {
-        // What has become of a plan is not known to who wrote it: "finalizer and no id" says that something may be bought.
-        let World { oracle, store, .. } = &mut *world;
-        oracle.memory_lost(store);
+        if asked.is_write() && asked.is_of("premiumsupportplans") {
+            // What has become of a plan is not known to who wrote it: "finalizer and no id" says that something may be bought.
+            let World { oracle, store, .. } = &mut *world;
+            oracle.memory_lost(store);
+        }
         return lost();
     }
     Some(Ok(answer))
@@ -297,11 +307,11 @@ impl Watch {
         let found = changes[next..].iter().find(concerns)?;
         let (version, id) = (found.version, found.id.clone());
         let text = json!({ "type": found.what, "object": found.object }).to_string() + "\n";
-        let peril = world.perils.watch;
+        let (breaks, late) = (world.perils.watch, world.perils.late);
         let mut chance = world.chance((self.life, "watch", &id));
-        let most = if chance.u32(0..8) == 0 { 1500 } else { 30 };
+        let most = if chance.u32(0..1000) < late.max(LATE) { 1500 } else { 30 };
         let late = Duration::from_millis(chance.u64(0..most));
-        Some(Event { version, id, text, late, breaks: chance.u32(0..1000) < peril })
+        Some(Event { version, id, text, late, breaks: chance.u32(0..1000) < breaks })
     }
 }
 

@@ -154,10 +154,11 @@ impl Writer {
 
     /// The plans and their Secrets.
     fn cast(&mut self, theme: Theme) {
-        let rivals = matches!(theme, Theme::Tenants) || (theme == Theme::Everything && self.rng.bool());
+        let rivals =
+            theme == Theme::Tenants || (matches!(theme, Theme::Everything | Theme::Secrets) && self.rng.bool());
         let count = match theme {
             Theme::Calm => 1,
-            Theme::Tenants => self.rng.usize(2..4),
+            Theme::Tenants | Theme::Secrets => self.rng.usize(2..4),
             Theme::BadTenant => 2,
             _ => self.rng.usize(1..3),
         };
@@ -238,6 +239,10 @@ impl Writer {
                 if self.rng.bool() {
                     perils.api = self.rng.u32(20..250);
                     perils.watch = self.rng.u32(0..300);
+                }
+                if self.rng.bool() {
+                    perils.secrets = self.rng.u32(100..900);
+                    perils.late = self.rng.u32(100..900);
                 }
             }
             Theme::Leaders => self.leaders(),

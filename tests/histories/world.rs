@@ -26,8 +26,12 @@ pub type Life = (char, u32);
 pub struct Perils {
     /// A request to the API server gets lost on the way there, or its answer on the way back.
     pub api: u32,
+    /// The answer to a write of a Secret gets lost.
+    pub secrets: u32,
     /// A watch breaks.
     pub watch: u32,
+    /// What a watch tells comes late more often than it does anyway.
+    pub late: u32,
     /// A request to FIC or Keystone gets lost, is answered with nonsense, or refused.
     pub fic: u32,
     /// The answer to a create or a delete gets lost.
