@@ -98,9 +98,9 @@ pub fn announcements(plan: &PremiumSupportPlan, verdict: &Verdict) -> Vec<Announ
         announcements.push(occasion_words(occasion));
     }
     let situation = &verdict.situation;
-    let (reason, ready) = (situation.reason(), situation.ready());
+    let reason = situation.reason();
     let before = plan.status.as_ref().and_then(|status| status.conditions.iter().find(|old| old.type_ == READY));
-    let entered = before.is_none_or(|old| old.reason != reason.as_str() || old.status != ready.as_str());
+    let entered = before.is_none_or(|old| old.reason != reason.as_str());
     if entered && (reason == Reason::Contracted || reason.progress() == Progress::Stalled) {
         announcements.push(Announcement {
             warning: reason != Reason::Contracted,

@@ -467,6 +467,20 @@ fn a_lost_contract_that_turns_up_again_is_still_ours() {
 }
 
 #[test]
+fn a_contract_of_another_menu_that_turns_up_before_the_create_is_not_taken_over() {
+    let world = World::new().protected().news(News::FinalizerAdded);
+    let world = world.plan(|plan| plan.adoption = AdoptionPolicy::IfPresent);
+    let found = |menu: &str| {
+        let there = Contract { current_menu: Some(menu.into()), ..contract(other(), OperationStatus::Completed) };
+        World { memory: world.memory.clone(), plan: world.plan.clone(), ..World::new().protected() }
+            .listed(vec![there])
+            .holding()
+    };
+    assert_eq!(found("GoldPlan").step(), Step::Act(Act::RemoveFinalizer(Farewell::NothingBought)));
+    assert_eq!(found("PremiumPlan").verdict().id, IdChange::Set(other()));
+}
+
+#[test]
 fn a_contract_replaced_outside_is_left_alone_or_taken_over_by_policy() {
     let world = || World::ready().shown(None).listed(vec![contract(other(), OperationStatus::Completed)]).long_absent();
     let (situation, id, _) = world().rests();

@@ -78,6 +78,35 @@ mod tests {
     use super::*;
     use crate::credentials::Credentials;
 
+    async fn take(tokens: &Tokens, tenant: usize, lasts: Duration) -> String {
+        let access = Access { tenant: tenant.to_string().into(), credentials: Credentials::new("key", "secret") };
+        let fresh = async || Ok(Token { value: "token".into(), renew_at: Instant::now() + lasts });
+        tokens.get(&access, fresh).await.expect("a token").expose_secret().to_owned()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tokens_that_serve_nobody_any_more_are_dropped_once_there_are_many() {
+        let tokens = Tokens::default();
+        let held = || tokens.lock().by_key.len();
+        let (long, over) = (Duration::from_hours(1), Duration::ZERO);
+        for number in 0..65 {
+            take(&tokens, number, over).await;
+        }
+        assert_eq!(held(), 65, "not that many yet");
+        take(&tokens, 65, long).await;
+        assert_eq!(held(), 1);
+        for number in 66..130 {
+            take(&tokens, number, long).await;
+        }
+        // These serve still: the next clean-up is due when there are twice as many.
+        for number in 130..=195 {
+            take(&tokens, number, over).await;
+        }
+        assert_eq!(held(), 131);
+        take(&tokens, 196, over).await;
+        assert_eq!(held(), 66);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_token_serves_until_it_is_due_and_not_a_moment_longer() {
         let tokens = Tokens::default();

@@ -109,6 +109,10 @@ pub(super) fn join<'a>(endpoint: &Url, segments: impl IntoIterator<Item = &'a st
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+
     use super::*;
 
     #[test]
@@ -122,6 +126,22 @@ mod tests {
         let wait = of(&later).expect("a date");
         assert!(wait > Duration::from_secs(90) && wait <= Duration::from_secs(100));
         assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[tokio::test]
+    async fn an_answer_may_have_a_mebibyte_and_not_a_byte_more() {
+        let in_parts = |parts: &[usize]| {
+            let frames = parts.iter().map(|size| Ok::<_, std::io::Error>(Frame::data(Bytes::from(vec![b' '; *size]))));
+            let body = StreamBody::new(futures::stream::iter(frames.collect::<Vec<_>>()));
+            Response::from(http::Response::new(reqwest::Body::wrap(body)))
+        };
+        let half = LARGEST_ANSWER / 2;
+        for parts in [&[1024 * 1024][..], &[half, half]] {
+            assert_eq!(read(&mut in_parts(parts)).await.expect("it is read").len(), 1024 * 1024);
+        }
+        for parts in [&[1024 * 1024 + 1][..], &[half, half, 1]] {
+            assert!(read(&mut in_parts(parts)).await.is_err());
+        }
     }
 
     #[test]

@@ -195,9 +195,10 @@ fn an_event_comes_with_the_entry_into_ready_or_stalled_and_not_again() {
     assert_eq!(tell(contracted()), []);
     assert_eq!(tell(Situation::ContractLost { id: id(1) }), [(true, "ContractLost")]);
     assert_eq!(tell(Situation::ContractLost { id: id(1) }), []);
-    // The same reason with another status, as when a plan that was not seen for long is seen to be stalled for that.
-    let trouble = || Trouble::Unavailable { what: "HTTP 503".into(), retry_after: None };
-    assert_eq!(tell(Situation::Troubled(trouble())), []);
+    let denied = Trouble::PermissionDenied { words: "no".into() };
+    assert_eq!(tell(Situation::Troubled(denied)), [(true, "PermissionDenied")], "from one cause to another");
+    let away = Trouble::Unavailable { what: "HTTP 503".into(), retry_after: None };
+    assert_eq!(tell(Situation::Troubled(away)), [], "that passes by itself");
     let told = announcements(&plan, &Verdict { occasion: Some(Occasion::Purchased(id(1))), ..verdict(contracted()) });
     assert_eq!(told.iter().map(|told| told.reason).collect::<Vec<_>>(), ["Purchased", "Contracted"]);
 }
