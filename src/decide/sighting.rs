@@ -63,8 +63,11 @@ impl<'a> Facts<'a> {
     /// Whether the absence of the plan's own contract can be believed.
     ///
     /// FIC's reads may lag behind its writes, and one that lags may follow one that did not: a contract that a look has shown may seem
-    /// absent to the next, as if it were not bought yet. Only after a delete of ours an old answer cannot be one without it.
+    /// absent to the next, as if it were not bought yet. Only once it has been known for longer than reads lag is an answer without it
+    /// a new one; and after a delete of ours that is what is waited for.
     pub(super) fn absence_is_believed(&self) -> bool {
-        self.memory.delete.is_some() || self.memory.absences >= LOOKS_TO_BELIEVE
+        let known_for = self.now.saturating_sub(self.memory.known_since);
+        let is_new = known_for >= self.settings.poll_interval.saturating_mul(LOOKS_TO_BELIEVE);
+        (is_new && self.memory.delete.is_some()) || self.memory.absences >= LOOKS_TO_BELIEVE
     }
 }

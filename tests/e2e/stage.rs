@@ -377,28 +377,35 @@ impl Stage {
         if output.status.success() { Ok(out.into()) } else { Err(err.into()) }
     }
 
-    /// The writes of operators to the objects of this namespace, from the audit log: verb, resource, subresource, code.
-    pub fn audit(&self) -> Vec<(String, String, String, u64)> {
-        let log = std::fs::read_to_string(&control_plane().details().audit_log).unwrap();
-        let entries = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        entries
-            .filter(|entry| text(&entry["userAgent"]).starts_with("fic-support-operator/"))
-            .filter(|entry| entry["objectRef"]["namespace"] == self.namespace.as_str())
-            .map(|entry| {
-                let object = &entry["objectRef"];
-                let code = entry["responseStatus"]["code"].as_u64().unwrap_or_default();
-                (text(&entry["verb"]), text(&object["resource"]), text(&object["subresource"]), code)
-            })
-            .collect()
+    /// Its own rights are enough, here and outside of its namespace. (In a namespace that is going away nobody may make an Event.)
+    pub fn was_never_forbidden(&self) {
+        let forbidden = Self::audit().into_iter().filter(|entry| entry["responseStatus"]["code"] == 403);
+        let forbidden = forbidden.filter(|entry| entry["objectRef"]["resource"] != "events").collect::<Vec<_>>();
+        assert!(forbidden.is_empty(), "{forbidden:#?}");
     }
 
-    /// How often operators have written plans of this namespace.
-    pub fn plan_writes(&self) -> usize {
-        self.audit()
-            .iter()
-            .filter(|(verb, resource, _, _)| verb == "patch" && resource == "premiumsupportplans")
-            .count()
+    /// What operators have asked of the API server, from the audit log.
+    fn audit() -> Vec<Value> {
+        let log = std::fs::read_to_string(&control_plane().details().audit_log).unwrap();
+        let entries = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let by_operator =
+            |entry: &Value| entry["userAgent"].as_str().is_some_and(|agent| agent.starts_with("fic-support-operator/"));
+        entries.filter(by_operator).collect()
+    }
+
+    /// So many writes of plans it takes, and not one more. The audit log tells of a write a moment after everybody can see it.
+    pub async fn has_written_plans(&self, times: usize) {
+        self.wait("the writes to be in the audit log", || async { self.plan_writes() >= times }).await;
+        assert_eq!(self.plan_writes(), times);
+    }
+
+    /// How often operators have written plans of this namespace, as far as the audit log tells yet.
+    fn plan_writes(&self) -> usize {
+        let of_plan = |entry: &&Value| {
+            let object = &entry["objectRef"];
+            object["resource"] == "premiumsupportplans" && object["namespace"] == self.namespace.as_str()
+        };
+        Self::audit().iter().filter(of_plan).filter(|entry| entry["verb"] == "patch").count()
     }
 
     /// All there is to say when something went wrong.

@@ -34,14 +34,25 @@ impl World {
             events.push(|| format!("in the portal: {what}"), Ok(next));
         };
         let buy = |world: &mut Self| {
-            let held = world.new_contract(OperationStatus::Completed);
+            let held = world.new_contract(OperationStatus::Completed, None);
             world.set_contract(Some(held));
+        };
+        let lose = |world: &mut Self| {
+            if let Some(buyer) = world.contract.as_ref().and_then(|held| held.buyer) {
+                world.plans[buyer].needs += 1;
+            }
         };
         if self.contract.is_none() {
             happens("a contract is bought", &buy);
         } else {
-            happens("the contract is abolished", &|world| world.set_contract(None));
-            happens("the contract is replaced", &buy);
+            happens("the contract is abolished", &|world| {
+                lose(world);
+                world.set_contract(None);
+            });
+            happens("the contract is replaced", &|world| {
+                lose(world);
+                buy(world);
+            });
         }
     }
 
@@ -82,9 +93,24 @@ impl World {
                 ManagementPolicy::Observe => ManagementPolicy::Manage,
             };
         });
-        edits("IfPresent", &|plan| plan.adoption = AdoptionPolicy::IfPresent);
-        edits("recreation Never", &|plan| plan.recreation = RecreationPolicy::Never);
-        edits("Retain", &|plan| plan.deletion = DeletionPolicy::Retain);
+        edits("IfPresent or Never", &|plan| {
+            plan.adoption = match plan.adoption {
+                AdoptionPolicy::Never => AdoptionPolicy::IfPresent,
+                AdoptionPolicy::IfPresent => AdoptionPolicy::Never,
+            };
+        });
+        edits("IfLost or Never", &|plan| {
+            plan.recreation = match plan.recreation {
+                RecreationPolicy::IfLost => RecreationPolicy::Never,
+                RecreationPolicy::Never => RecreationPolicy::IfLost,
+            };
+        });
+        edits("Delete or Retain", &|plan| {
+            plan.deletion = match plan.deletion {
+                DeletionPolicy::Delete => DeletionPolicy::Retain,
+                DeletionPolicy::Retain => DeletionPolicy::Delete,
+            };
+        });
     }
 
     fn edit(&mut self, number: usize, change: impl Fn(&mut PlanFacts)) {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use fic_support_operator::contract::{ContractId, OperationStatus};
 use fic_support_operator::decide::{Act, Facts, Farewell, IdChange, Look, Occasion, Step, Verdict, decide};
-use fic_support_operator::facts::{Credentials, PlanFacts, Reported};
+use fic_support_operator::facts::{Claim, Credentials, PlanFacts, Reported};
 use fic_support_operator::memory::{Create, LOOKS_TO_BELIEVE, Memory};
 use fic_support_operator::pass::{Definition, News, Pass, Unseen};
-use fic_support_operator::plan::RecreationPolicy;
+use fic_support_operator::plan::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, RecreationPolicy};
 use fic_support_operator::trouble::{Sent, Trouble};
 
 use crate::budget::Budget;
@@ -19,8 +19,11 @@ pub enum Luck {
     Well,
     LostBefore,
     LostAfter,
-    Lagging,
+    /// It shows how things were at an earlier time: this one.
+    Lagging(usize),
     Refused,
+    /// Turned away at the door, unread.
+    NotSent,
 }
 
 /// What a step came to.
@@ -41,13 +44,47 @@ fn unavailable() -> Trouble {
     Trouble::Unavailable { what: "".into(), retry_after: None }
 }
 
+/// FIC asks for fewer calls.
+fn busy() -> Trouble {
+    Trouble::RateLimited { retry_after: None }
+}
+
+fn calls_fic(step: &Step) -> bool {
+    let looks = matches!(step, Step::Look(Look::List | Look::Show(_) | Look::Explain(_)));
+    looks || matches!(step, Step::Act(Act::Create | Act::Delete(_)))
+}
+
+/// Whether the contract stays when this plan goes.
+fn retains(plan: &PlanFacts) -> bool {
+    plan.deletion == DeletionPolicy::Retain || plan.management == ManagementPolicy::Observe
+}
+
+impl Operator {
+    /// One that only watches claims nothing, and one that has recorded its contract holds on.
+    fn is_claimed_by_another(&self) -> bool {
+        let claim = self.pass.holder.as_ref().unwrap_or(&self.claim);
+        let owns = self.plan.finalizer && self.plan.id.is_some();
+        *claim != Claim::Ours && !owns && self.plan.management == ManagementPolicy::Manage
+    }
+
+    /// The state in which this pass has seen a contract.
+    fn has_seen(&self, id: &ContractId) -> Option<OperationStatus> {
+        let shown = self.pass.shown.iter().flatten().flatten();
+        let listed = self.pass.listed.iter().flatten().flatten();
+        shown.chain(listed).find(|contract| contract.id == *id).map(|contract| contract.status.clone())
+    }
+}
+
 impl World {
     pub fn process_events(&self, number: usize, events: &mut Events) {
         let plan = &self.plans[number];
         let who = name(number);
         let Some(operator) = &plan.operator else {
+            if plan.known != plan.object {
+                events.push(|| format!("the watch tells of {who}"), Ok(self.after(|next| next.know(number))));
+            }
             // The plans of a tenant take turns.
-            if plan.object.is_none() || self.plans.iter().any(|plan| plan.operator.is_some()) {
+            if plan.known.is_none() || self.plans.iter().any(|plan| plan.operator.is_some()) {
                 return;
             }
             events.push(|| format!("{who}: a pass begins"), Ok(self.after(|next| next.begin_when_due(number))));
@@ -58,9 +95,6 @@ impl World {
                     next.begin(number);
                 });
                 events.push(|| format!("the user: asks for a look at {who}, and a pass begins"), Ok(woken));
-            }
-            if self.plans.len() > 1 && plan.known != plan.object {
-                events.push(|| format!("the watch tells of {who}"), Ok(self.after(|next| next.know(number))));
             }
             return;
         };
@@ -73,6 +107,7 @@ impl World {
         events.push(what, self.take(number, &step, Luck::Well));
         let reads = matches!(&step, Step::Look(Look::List | Look::Show(_)));
         let effects = matches!(&step, Step::Act(Act::Create | Act::Delete(_)));
+        let writes = !effects && matches!(&step, Step::Act(_) | Step::Report(_) | Step::Rest { verdict: Some(_), .. });
         let mut maybe = |possible: bool, luck: Luck, spend: fn(&mut Budget) -> &mut u8| {
             let mut poorer = self.clone();
             let left = spend(&mut poorer.budget);
@@ -82,9 +117,10 @@ impl World {
             }
         };
         maybe(reads || effects, Luck::LostBefore, |budget| &mut budget.losses);
-        maybe(effects, Luck::LostAfter, |budget| &mut budget.losses);
-        maybe(reads && self.before != self.contract, Luck::Lagging, |budget| &mut budget.lags);
+        maybe(effects || writes, Luck::LostAfter, |budget| &mut budget.losses);
         maybe(effects, Luck::Refused, |budget| &mut budget.refusals);
+        maybe(effects, Luck::NotSent, |budget| &mut budget.refusals);
+        self.lagging_events(number, &step, events);
         if self.budget.crashes > 0 {
             for after in [false, true] {
                 // Killed before the step, or right after its effect, before anything was learnt of it.
@@ -96,8 +132,7 @@ impl World {
                 events.push(|| format!("killed {} {}", if after { "right after" } else { "before" }, what()), next);
             }
         }
-        let writes = matches!(&step, Step::Act(_) | Step::Report(_) | Step::Rest { verdict: Some(_), .. });
-        if self.budget.successions > 0 && self.adrift.is_none() && writes {
+        if self.budget.successions > 0 && self.adrift.is_none() && (effects || writes) {
             let succeeded = self.after(|next| {
                 next.budget.successions -= 1;
                 next.end();
@@ -105,6 +140,26 @@ impl World {
                 next.adrift = Some(Box::new(Adrift { plan: number, operator, step, retained: false }));
             });
             events.push(|| format!("another replica leads while this is on its way: {}", what()), Ok(succeeded));
+        }
+    }
+
+    /// A read that lags shows any time before. One pass may be hit by it in all its looks, and counts once.
+    fn lagging_events(&self, number: usize, step: &Step, events: &mut Events) {
+        if !matches!(step, Step::Look(Look::List | Look::Show(_))) {
+            return;
+        }
+        let lagged = self.plans[number].operator.as_ref().is_some_and(|operator| operator.lagged);
+        if self.budget.lags == 0 && !lagged {
+            return;
+        }
+        for time in (0..self.before.len()).filter(|time| self.before[*time] != self.contract) {
+            let mut poorer = self.clone();
+            poorer.budget.lags -= u8::from(!lagged);
+            if let Some(operator) = &mut poorer.plans[number].operator {
+                operator.lagged = true;
+            }
+            let what = || format!("{}: {step:?} shows {:?}", name(number), self.before[time]);
+            events.push(what, poorer.take(number, step, Luck::Lagging(time)));
         }
     }
 
@@ -133,12 +188,13 @@ impl World {
 
     fn begin(&mut self, number: usize) {
         let plan = &mut self.plans[number];
-        let Some(object) = plan.object.clone() else { return };
-        plan.memory.get_or_insert_with(|| Memory::fresh(&object, Duration::ZERO));
-        self.know(number);
+        // The cache has what the watch has told, which may be behind.
+        let Some(known) = plan.known.clone() else { return };
+        plan.memory.get_or_insert_with(|| Memory::fresh(&known, Duration::ZERO));
+        let stale = plan.object.as_ref() != Some(&known);
         let credentials = self.secret.facts();
         let claim = self.claim(number, |plan| plan.known.as_ref());
-        let operator = Operator { plan: object, stale: false, credentials, claim, pass: Pass::default() };
+        let operator = Operator { plan: known, stale, credentials, claim, pass: Pass::default(), lagged: false };
         self.plans[number].operator = Some(operator);
     }
 
@@ -196,6 +252,10 @@ impl World {
         }
         if matches!(step, Step::Rest { .. }) {
             plan.operator = None;
+            if next.budget.lags == 0 {
+                // No read will lag any more: the past is of no use.
+                next.before.clear();
+            }
         }
         if news_of_it {
             next.know(number);
@@ -212,6 +272,16 @@ impl World {
         if suspended && matches!(step, Step::Look(_) | Step::Act(_)) {
             return Err("a suspended plan was touched".into());
         }
+        if calls_fic(step) && operator.is_claimed_by_another() {
+            return Err("rule 7: a call for a plan whose tenant another one holds".into());
+        }
+        let came = self.effect_of(number, operator, step, luck)?;
+        // It has taken effect, and no answer came: nothing is learnt of it.
+        let unheard = luck == Luck::LostAfter && !calls_fic(step);
+        Ok(if unheard { Came::Over } else { came })
+    }
+
+    fn effect_of(&mut self, number: usize, operator: &mut Operator, step: &Step, luck: Luck) -> Result<Came, String> {
         match step {
             Step::Look(look) => Ok(self.look(number, operator, look, luck).map_or(Came::Over, Came::from)),
             Step::Act(act) => self.act(number, operator, act, luck),
@@ -221,7 +291,10 @@ impl World {
     }
 
     fn look(&self, number: usize, operator: &mut Operator, look: &Look, luck: Luck) -> Option<News> {
-        let seen = if luck == Luck::Lagging { self.before.clone() } else { self.contract.clone() };
+        let seen = match luck {
+            Luck::Lagging(time) => self.before[time].clone(),
+            _ => self.contract.clone(),
+        };
         let lost = luck == Luck::LostBefore;
         Some(match look {
             Look::List if lost => News::Listed(Err(unavailable())),
@@ -269,14 +342,17 @@ impl World {
     }
 
     fn let_go(&mut self, number: usize, operator: &mut Operator, farewell: &Farewell) -> Result<Came, String> {
-        let abolishing = !matches!(farewell, Farewell::Retained { .. });
+        let may_stay = operator.plan.deleting && (retains(&operator.plan) || self.leaving);
+        if matches!(farewell, Farewell::Retained { .. }) && !may_stay {
+            return Err("rule 5: let go as under Retain, which nobody has asked for".into());
+        }
         if !self.write(number, operator, |plan| plan.finalizer = false) {
             return Ok(Came::Over);
         }
         let others = self.plans.iter().enumerate().any(|(other, plan)| {
             other != number && plan.object.as_ref().is_some_and(|plan| plan.finalizer && plan.id.is_none())
         });
-        if abolishing {
+        if !may_stay {
             let own = |id| self.plans[number].own.contains(id) || (self.unclaimed.as_ref() == Some(id) && !others);
             if let Some(held) = self.contract.as_ref().filter(|held| own(&held.id)) {
                 return Err(format!("contract {} is ours and was left behind", held.id));
@@ -289,6 +365,7 @@ impl World {
         }
         let plan = &mut self.plans[number];
         plan.ambiguous = false;
+        plan.retained |= may_stay;
         if plan.object.as_ref().is_some_and(|plan| plan.deleting) {
             plan.vanish();
         }
@@ -315,14 +392,26 @@ impl World {
         if let Credentials::Usable { deleting: true, .. } = operator.credentials {
             return Err("rule 8: bought with a Secret that is being deleted".into());
         }
-        if luck == Luck::Refused {
-            return Ok(News::Created(Sent::Refused(Trouble::Rejected { words: "".into() })));
+        if operator.plan.deleting || operator.plan.management == ManagementPolicy::Observe {
+            return Err("bought for a plan that does not want it".into());
+        }
+        if self.contract.as_ref().is_some_and(|held| self.unclaimed.as_ref() == Some(&held.id)) {
+            return Err("rule 3: sent again although a contract was bought and is not recorded yet".into());
+        }
+        match luck {
+            Luck::Refused => return Ok(News::Created(Sent::Refused(Trouble::Rejected { words: "".into() }))),
+            Luck::NotSent => return Ok(News::Created(Sent::NotSent(busy()))),
+            _ => {}
         }
         let outcome = match (&self.contract, luck) {
             (_, Luck::LostBefore) | (Some(_), Luck::LostAfter) => Sent::Unknown(unavailable()),
             (Some(_), _) => Sent::Refused(Trouble::Conflict { words: "".into() }),
             (None, _) => {
-                let held = self.new_contract(OperationStatus::Processing);
+                let held = self.new_contract(OperationStatus::Processing, Some(number));
+                if self.plans[number].needs == 0 {
+                    return Err("rule 1: bought once more than is needed".into());
+                }
+                self.plans[number].needs -= 1;
                 self.unclaimed = Some(held.id.clone());
                 self.set_contract(Some(held.clone()));
                 if luck == Luck::LostAfter { Sent::Unknown(unavailable()) } else { Sent::Accepted(held.shown()) }
@@ -341,8 +430,16 @@ impl World {
         if self.leaving && operator.pass.definition != Some(Definition::Stands) {
             return Err(format!("rule 12: contract {id} was to be abolished although the definition is being deleted"));
         }
-        if luck == Luck::Refused {
-            return Ok(News::Deleted(Sent::Refused(Trouble::Rejected { words: "".into() })));
+        if !operator.plan.deleting || retains(&operator.plan) {
+            return Err(format!("contract {id} was to be abolished, and its plan does not want that"));
+        }
+        if operator.has_seen(id).is_none_or(|status| status == OperationStatus::Processing) {
+            return Err(format!("rule 5: contract {id} was to be abolished while FIC is still working on it"));
+        }
+        match luck {
+            Luck::Refused => return Ok(News::Deleted(Sent::Refused(Trouble::Rejected { words: "".into() }))),
+            Luck::NotSent => return Ok(News::Deleted(Sent::NotSent(busy()))),
+            _ => {}
         }
         if luck != Luck::LostBefore
             && let Some(held) = self.contract.clone().filter(|held| held.id == *id && !held.going)
@@ -378,7 +475,8 @@ impl World {
         if operator.plan.finalizer
             && let IdChange::Set(id) = &verdict.id
         {
-            self.claimed(number, id, matches!(verdict.occasion, Some(Occasion::Adopted(_))))?;
+            let adopted = matches!(verdict.occasion, Some(Occasion::Adopted(_)));
+            self.claimed(number, id, &operator.plan, adopted)?;
         }
         Ok(Came::On(match (&verdict.id, &verdict.occasion) {
             (IdChange::Set(_), _) => Some(News::IdRecorded),
@@ -389,7 +487,10 @@ impl World {
     }
 
     /// The id of a contract was recorded under the finalizer: it counts as the plan's from now on. Is it?
-    fn claimed(&mut self, number: usize, id: &ContractId, adopted: bool) -> Result<(), String> {
+    fn claimed(&mut self, number: usize, id: &ContractId, plan: &PlanFacts, adopted: bool) -> Result<(), String> {
+        if adopted && plan.adoption != AdoptionPolicy::IfPresent {
+            return Err(format!("contract {id} was taken over, and adoptionPolicy is Never"));
+        }
         let holds = |plan: &PlanFacts| plan.finalizer && plan.id.as_ref() == Some(id);
         let others = self.plans.iter().enumerate().filter(|(other, _)| *other != number);
         for (_, other) in others {

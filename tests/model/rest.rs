@@ -8,7 +8,7 @@ use fic_support_operator::plan::{ManagementPolicy, RecreationPolicy};
 
 use crate::budget::Budget;
 use crate::process::Luck;
-use crate::world::{Events, World};
+use crate::world::{Events, Held, World};
 
 /// So many rounds are enough for everything that is looked at several times.
 const ROUNDS: usize = 24;
@@ -26,7 +26,8 @@ impl World {
         }
         let at_work = world.plans.iter().position(|plan| plan.operator.is_some());
         world = at_work.map_or_else(|| Ok(world.clone()), |number| world.whole_pass(number))?;
-        for round in 0..ROUNDS {
+        let mut settled = None;
+        for _ in 0..ROUNDS {
             for number in 0..world.plans.len() {
                 world.know(number);
                 world = world.whole_pass(number)?;
@@ -35,12 +36,29 @@ impl World {
             world.fic_events(&mut fic);
             if let Some((_, finished)) = fic.all.pop() {
                 world = finished?;
-            } else if round > 0 && (0..world.plans.len()).all(|number| world.is_settled(number)) {
-                return Ok(());
+            } else if (0..world.plans.len()).all(|number| world.is_settled(number)) {
+                let objects = world.plans.iter().map(|plan| plan.object.clone()).collect::<Vec<_>>();
+                if settled.as_ref() == Some(&objects) {
+                    return world.nothing_is_left_behind();
+                }
+                settled = Some(objects);
             }
         }
         let plans = world.plans.iter().map(|plan| &plan.object).collect::<Vec<_>>();
         Err(format!("it never comes to rest: {plans:?}"))
+    }
+
+    /// What was bought is somebody's, unless its plan was to leave it.
+    fn nothing_is_left_behind(&self) -> Result<(), String> {
+        let Some(held) = &self.contract else { return Ok(()) };
+        let Some(buyer) = held.buyer.map(|buyer| &self.plans[buyer]) else { return Ok(()) };
+        let owned = self.plans.iter().any(|plan| plan.object.as_ref().is_some_and(|plan| self.has_contract(plan)));
+        let waits = buyer.object.as_ref().is_some_and(|plan| plan.finalizer);
+        if owned || waits || buyer.retained {
+            Ok(())
+        } else {
+            Err(format!("contract {} was bought for a plan that has let it go", held.id))
+        }
     }
 
     /// The pass that is under way, or a new one, to its end.
@@ -88,7 +106,12 @@ impl World {
     /// Whether the cause of a stall is really there.
     fn is_really_there(&self, number: usize, plan: &PlanFacts, reason: Reason) -> bool {
         match reason {
-            Reason::AlreadyContracted => self.contract.is_some() && !self.has_contract(plan),
+            Reason::AlreadyContracted => {
+                let is_ours = |held: &Held| {
+                    self.unclaimed.as_ref() == Some(&held.id) || self.plans[number].own.contains(&held.id)
+                };
+                self.contract.as_ref().is_some_and(|held| !is_ours(held))
+            }
             Reason::ContractLost => plan.recreation == RecreationPolicy::Never && !self.has_contract(plan),
             Reason::TenantClaimed => self.claim(number, |plan| plan.object.as_ref()) != Claim::Ours,
             Reason::OperationFailed => self.contract.as_ref().is_some_and(|held| held.status == OperationStatus::Error),

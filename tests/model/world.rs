@@ -43,9 +43,9 @@ pub struct World {
     pub plans: Vec<Plan>,
     /// A request that a process sent which leads no longer.
     pub adrift: Option<Box<Adrift>>,
-    /// The contract at FIC, and what a lagging read still shows.
+    /// The contract at FIC, and what there was before: what a lagging read may still show.
     pub contract: Option<Held>,
-    pub before: Option<Held>,
+    pub before: Vec<Option<Held>>,
     pub next_id: u8,
     /// The truth that the operator cannot see: a contract that it bought, and that no plan has recorded yet.
     pub unclaimed: Option<ContractId>,
@@ -59,6 +59,10 @@ pub struct Plan {
     /// The plan at the API server; none before it is made and once it is gone.
     pub object: Option<PlanFacts>,
     pub made: bool,
+    /// How many contracts may be bought for it: one, and one more for each that was lost.
+    pub needs: u8,
+    /// It was let go with its contract left at FIC, as was wished.
+    pub retained: bool,
     /// The plan as the index of the process has it: what other plans go by until they ask the API server.
     pub known: Option<PlanFacts>,
     pub memory: Option<Memory>,
@@ -78,6 +82,8 @@ pub struct Operator {
     pub credentials: Credentials,
     pub claim: Claim,
     pub pass: Pass,
+    /// A look of this pass showed an earlier time.
+    pub lagged: bool,
 }
 
 /// A request on its way, decided on by a process that leads no longer.
@@ -104,6 +110,8 @@ pub struct Held {
     pub id: ContractId,
     pub status: OperationStatus,
     pub going: bool,
+    /// The plan that it was bought for, if it was not bought in the portal.
+    pub buyer: Option<usize>,
 }
 
 impl Secret {
@@ -133,6 +141,8 @@ impl Plan {
             rank,
             object: None,
             made: false,
+            needs: 1,
+            retained: false,
             known: None,
             memory: None,
             operator: None,
@@ -214,7 +224,7 @@ impl World {
             plans,
             adrift: None,
             contract: None,
-            before: None,
+            before: vec![],
             next_id: 1,
             unclaimed: None,
         }
@@ -247,22 +257,24 @@ impl World {
         }
     }
 
-    /// The index of the process takes in what a plan is now. With one plan nobody asks it.
+    /// The caches of the process take in what a plan is now.
     pub fn know(&mut self, number: usize) {
-        if self.plans.len() > 1 {
-            let plan = &mut self.plans[number];
-            plan.known.clone_from(&plan.object);
-        }
+        let plan = &mut self.plans[number];
+        plan.known.clone_from(&plan.object);
     }
 
-    pub fn new_contract(&mut self, status: OperationStatus) -> Held {
+    pub fn new_contract(&mut self, status: OperationStatus, buyer: Option<usize>) -> Held {
         let id = ContractId::parse(&format!("F{:012}", self.next_id)).unwrap();
         self.next_id += 1;
-        Held { id, status, going: false }
+        Held { id, status, going: false, buyer }
     }
 
     pub fn set_contract(&mut self, contract: Option<Held>) {
-        self.before = std::mem::replace(&mut self.contract, contract);
+        let before = std::mem::replace(&mut self.contract, contract);
+        // Where no read will lag any more, or has yet to, the past is of no use.
+        if self.budget.lags > 0 && !self.before.contains(&before) {
+            self.before.push(before);
+        }
     }
 
     /// Who holds the tenant, by what is known of the plans.
