@@ -49,12 +49,14 @@ fn nothing_is_ever_bought_twice_abolished_wrongly_or_left_behind() {
         ("edits", Budget { edits: 3, crashes: 1, portal: 1, ..calm }),
         ("the Secret", Budget { secrets: 3, crashes: 1, losses: 1, edits: 1, ..calm }),
         ("uninstall", Budget { uninstalls: 1, crashes: 1, losses: 1, lags: 1, edits: 1, ..calm }),
-        ("a bit of everything", Budget { crashes: 1, losses: 1, lags: 1, portal: 1, failures: 1, edits: 1, ..calm }),
+        ("a bit of everything", Budget { crashes: 1, losses: 1, lags: 1, portal: 1, failures: 1, ..calm }),
     ];
     let pairs = [
         ("two plans, crashes and lost answers", Budget { crashes: 1, losses: 2, ..calm }),
         ("two plans, another replica leads", Budget { successions: 1, losses: 1, ..calm }),
         ("two plans, the portal", Budget { portal: 1, crashes: 1, edits: 1, ..calm }),
+        ("two plans, lagging reads", Budget { lags: 1, losses: 1, ..calm }),
+        ("two plans, refusals", Budget { refusals: 1, crashes: 1, portal: 1, ..calm }),
         ("two plans, edits", Budget { edits: 2, ..calm }),
     ];
     let alone = alone.map(|(name, budget)| (name, budget, ALONE));

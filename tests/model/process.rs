@@ -99,13 +99,20 @@ impl World {
             return;
         };
         let step = self.decision(number, operator);
+        let reads = matches!(&step, Step::Look(Look::List | Look::Show(_)));
+        if reads && operator.due {
+            let later = self.after(|next| {
+                next.plans[number].operator.as_mut().unwrap().due = false;
+                next.time_passes(number);
+            });
+            return later.process_events(number, events);
+        }
         if self.adrift.is_some() && self.would_believe(number, &step) {
             // What is on its way arrives before looks that are a poll interval apart have come to a belief.
             return;
         }
         let what = || format!("{who}: {step:?}");
         events.push(what, self.take(number, &step, Luck::Well));
-        let reads = matches!(&step, Step::Look(Look::List | Look::Show(_)));
         let effects = matches!(&step, Step::Act(Act::Create | Act::Delete(_)));
         let writes = !effects && matches!(&step, Step::Act(_) | Step::Report(_) | Step::Rest { verdict: Some(_), .. });
         let mut maybe = |possible: bool, luck: Luck, spend: fn(&mut Budget) -> &mut u8| {
@@ -152,13 +159,13 @@ impl World {
         if self.budget.lags == 0 && !lagged {
             return;
         }
-        for time in (0..self.before.len()).filter(|time| self.before[*time] != self.contract) {
+        for time in (0..self.before.len()).filter(|time| self.before[*time].held != self.contract) {
             let mut poorer = self.clone();
             poorer.budget.lags -= u8::from(!lagged);
             if let Some(operator) = &mut poorer.plans[number].operator {
                 operator.lagged = true;
             }
-            let what = || format!("{}: {step:?} shows {:?}", name(number), self.before[time]);
+            let what = || format!("{}: {step:?} shows {:?}", name(number), self.before[time].held);
             events.push(what, poorer.take(number, step, Luck::Lagging(time)));
         }
     }
@@ -184,6 +191,9 @@ impl World {
             memory.looks_count_from = Duration::ZERO;
         }
         self.begin(number);
+        if let Some(operator) = &mut self.plans[number].operator {
+            operator.due = true;
+        }
     }
 
     fn begin(&mut self, number: usize) {
@@ -194,7 +204,8 @@ impl World {
         let stale = plan.object.as_ref() != Some(&known);
         let credentials = self.secret.facts();
         let claim = self.claim(number, |plan| plan.known.as_ref());
-        let operator = Operator { plan: known, stale, credentials, claim, pass: Pass::default(), lagged: false };
+        let operator =
+            Operator { plan: known, stale, credentials, claim, pass: Pass::default(), due: false, lagged: false };
         self.plans[number].operator = Some(operator);
     }
 
@@ -253,7 +264,7 @@ impl World {
         if matches!(step, Step::Rest { .. }) {
             plan.operator = None;
             if next.budget.lags == 0 {
-                // No read will lag any more: the past is of no use.
+                // No read will lag any more.
                 next.before.clear();
             }
         }
@@ -292,7 +303,7 @@ impl World {
 
     fn look(&self, number: usize, operator: &mut Operator, look: &Look, luck: Luck) -> Option<News> {
         let seen = match luck {
-            Luck::Lagging(time) => self.before[time].clone(),
+            Luck::Lagging(time) => self.before[time].held.clone(),
             _ => self.contract.clone(),
         };
         let lost = luck == Luck::LostBefore;

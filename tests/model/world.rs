@@ -6,7 +6,7 @@ use fic_support_operator::claim::{self, Contender};
 use fic_support_operator::contract::{Contract, ContractId, OperationStatus};
 use fic_support_operator::decide::Step;
 use fic_support_operator::facts::{Claim, Credentials, PlanFacts, Settings};
-use fic_support_operator::memory::{Create, Memory};
+use fic_support_operator::memory::{Create, LOOKS_TO_BELIEVE, Memory};
 use fic_support_operator::pass::{News, Pass};
 use fic_support_operator::plan::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, Menu, RecreationPolicy};
 use k8s_openapi::jiff::Timestamp;
@@ -45,7 +45,7 @@ pub struct World {
     pub adrift: Option<Box<Adrift>>,
     /// The contract at FIC, and what there was before: what a lagging read may still show.
     pub contract: Option<Held>,
-    pub before: Vec<Option<Held>>,
+    pub before: Vec<Past>,
     pub next_id: u8,
     /// The truth that the operator cannot see: a contract that it bought, and that no plan has recorded yet.
     pub unclaimed: Option<ContractId>,
@@ -82,6 +82,8 @@ pub struct Operator {
     pub credentials: Credentials,
     pub claim: Claim,
     pub pass: Pass,
+    /// It was due, and has not looked yet.
+    pub due: bool,
     /// A look of this pass showed an earlier time.
     pub lagged: bool,
 }
@@ -102,6 +104,14 @@ pub struct Secret {
     pub there: bool,
     pub protected: bool,
     pub deleting: bool,
+}
+
+/// What was at FIC before.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Past {
+    pub held: Option<Held>,
+    /// How many looks of each plan have been due since.
+    looks: [u8; 2],
 }
 
 /// A contract at FIC.
@@ -272,9 +282,18 @@ impl World {
     pub fn set_contract(&mut self, contract: Option<Held>) {
         let before = std::mem::replace(&mut self.contract, contract);
         // Where no read will lag any more, or has yet to, the past is of no use.
-        if self.budget.lags > 0 && !self.before.contains(&before) {
-            self.before.push(before);
+        if self.budget.lags > 0 {
+            self.before.retain(|past| past.held != before);
+            self.before.push(Past { held: before, looks: [0, 0] });
         }
+    }
+
+    /// A look is due: so much time has gone by since the one before. No read lags for as long as it takes to believe what looks show.
+    pub fn time_passes(&mut self, number: usize) {
+        for past in &mut self.before {
+            past.looks[number] += 1;
+        }
+        self.before.retain(|past| u32::from(past.looks[number]) < LOOKS_TO_BELIEVE);
     }
 
     /// Who holds the tenant, by what is known of the plans.
