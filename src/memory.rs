@@ -30,8 +30,6 @@ pub struct Memory {
     pub absences: u32,
     /// A look before this that finds nothing new counts for nothing: it follows the last one too soon to say more.
     pub looks_count_from: Uptime,
-    /// Since when the process has known of the plan's contract (or of the plan, while there is none).
-    pub known_since: Uptime,
     /// Since when the contract has been in progress.
     pub in_progress_since: Option<Uptime>,
     /// When FIC last answered for this plan (or when the process first heard of the plan).
@@ -84,7 +82,6 @@ impl Memory {
             lost: None,
             absences: 0,
             looks_count_from: now,
-            known_since: now,
             in_progress_since: None,
             last_seen: now,
             failures: 0,
@@ -125,7 +122,6 @@ impl Memory {
                 self.create = Create::Unsent;
                 self.lost = None;
                 self.absences = 0;
-                self.known_since = now;
             }
             News::IdForgotten(lost) => {
                 self.create = Create::Unsent;

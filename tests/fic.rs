@@ -93,7 +93,7 @@ async fn every_answer_to_a_create_is_sorted_into_accepted_refused_unknown_or_not
     assert!(matches!(scene.create().await, Sent::NotSent(Trouble::RateLimited { .. })));
     for kind in [
         Kind::DropBefore,
-        Kind::Html { code: 502 },
+        Kind::Html { code: 502, effect_first: false },
         Kind::Huge { mib: 2 },
         Kind::Redirect { to: scene.simulator.fic_endpoint() },
         Kind::Hang { ms: None, effect_first: false },
@@ -102,7 +102,14 @@ async fn every_answer_to_a_create_is_sorted_into_accepted_refused_unknown_or_not
         assert!(matches!(scene.create().await, Sent::Unknown(_)), "{kind:?}");
     }
     assert_eq!(scene.simulator.contract(TENANT), None, "none of these had an effect");
-    for kind in [Kind::DropAfter, Kind::Garbage, Kind::Empty, Kind::WrongTenant, Kind::SlowDrip { interval_ms: 100 }] {
+    for kind in [
+        Kind::DropAfter,
+        Kind::Garbage,
+        Kind::Empty,
+        Kind::WrongTenant,
+        Kind::SlowDrip { interval_ms: 100 },
+        Kind::Html { code: 504, effect_first: true },
+    ] {
         scene.on(Call::Create, kind.clone());
         assert!(matches!(scene.create().await, Sent::Unknown(_)), "{kind:?}");
         assert!(scene.simulator.contract(TENANT).is_some(), "{kind:?} had its effect");
@@ -247,6 +254,21 @@ async fn an_answer_of_more_than_a_mebibyte_is_not_read() {
     scene.on(Call::List, Kind::Huge { mib: 512 });
     let listed = scene.fic.list(&scene.access).await;
     assert!(matches!(&listed, Err(Trouble::Unavailable { what, .. }) if what.contains("1 MiB")), "{listed:?}");
+}
+
+#[tokio::test]
+async fn a_redirect_is_never_followed() {
+    let scene = Scene::new().await;
+    let elsewhere = Simulator::start(([127, 0, 0, 1], 0).into(), Settings::default()).await.unwrap();
+    let to = format!("{}/v1/premium-professional-support-services", elsewhere.fic_endpoint());
+    for call in [Call::SignIn, Call::List, Call::Create] {
+        scene.on(call, Kind::Redirect { to: to.clone() });
+    }
+    for _ in 0..2 {
+        assert!(matches!(scene.fic.list(&scene.access).await, Err(Trouble::Unavailable { .. })));
+    }
+    assert!(matches!(scene.create().await, Sent::Unknown(Trouble::Unavailable { .. })));
+    assert!(elsewhere.log().is_empty(), "it would have had the credentials and the token");
 }
 
 #[tokio::test]

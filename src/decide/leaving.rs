@@ -50,7 +50,9 @@ impl Facts<'_> {
             }
             Sighting::Nothing => Ok(rest(Situation::Abolishing(Abolishing::LookingForCreate), Wait::Poll)),
             Sighting::Gone(id) | Sighting::Replaced(id, _) if !self.absence_is_believed() => {
-                Ok(rest(Situation::Abolishing(Abolishing::MakingSure(id.clone())), Wait::Poll))
+                let id = id.clone();
+                let how = if self.memory.delete.is_some() { Abolishing::UnderWay(id) } else { Abolishing::MakingSure(id) };
+                Ok(rest(Situation::Abolishing(how), Wait::Poll))
             }
             Sighting::Gone(id) => Ok(gone(id, None)),
             Sighting::Replaced(id, other) => Ok(gone(id, Some(other))),

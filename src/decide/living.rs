@@ -6,7 +6,7 @@ use crate::decide::{
     Act, Facts, Farewell, IdChange, Look, Occasion, Step, UsableCredentials, Verdict, Wait, rest, rest_silently,
 };
 use crate::facts::Claim;
-use crate::memory::{Create, LOOKS_TO_BELIEVE};
+use crate::memory::Create;
 use crate::plan::{AdoptionPolicy, RecreationPolicy};
 use crate::situation::Situation;
 use crate::trouble::{Sent, Trouble};
@@ -116,7 +116,7 @@ impl Facts<'_> {
     /// Our contract is gone, and the tenant has none. Buying again on a single moment's word would be rash, so several
     /// looks must agree.
     fn lost(&self, id: &ContractId) -> Step {
-        if self.memory.absences < LOOKS_TO_BELIEVE {
+        if !self.absence_is_believed() {
             return rest_silently(Wait::Poll);
         }
         let verdict = |situation| Verdict::of(situation).showing_nothing();

@@ -63,11 +63,9 @@ impl<'a> Facts<'a> {
     /// Whether the absence of the plan's own contract can be believed.
     ///
     /// FIC's reads may lag behind its writes, and one that lags may follow one that did not: a contract that a look has shown may seem
-    /// absent to the next, as if it were not bought yet. Only once it has been known for longer than reads lag is an answer without it
-    /// a new one; and after a delete of ours that is what is waited for.
+    /// absent to the next, as if it were not bought yet. Even after a delete of ours one absence is not enough: whoever buys for the
+    /// tenant next could be shown the contract that has just gone, and take it for the outcome of its own create.
     pub(super) fn absence_is_believed(&self) -> bool {
-        let known_for = self.now.saturating_sub(self.memory.known_since);
-        let is_new = known_for >= self.settings.poll_interval.saturating_mul(LOOKS_TO_BELIEVE);
-        (is_new && self.memory.delete.is_some()) || self.memory.absences >= LOOKS_TO_BELIEVE
+        self.memory.absences >= LOOKS_TO_BELIEVE
     }
 }

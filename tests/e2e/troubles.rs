@@ -39,7 +39,7 @@ macro_rules! list_troubles {
 list_troubles! {
     a_server_error_is_waited_out: status(503) => "ServiceUnavailable", "Reconciling";
     a_dropped_connection_is_waited_out: Kind::DropBefore => "ServiceUnavailable", "Reconciling";
-    a_page_of_html_is_waited_out: Kind::Html { code: 502 } => "ServiceUnavailable", "Reconciling";
+    a_page_of_html_is_waited_out: Kind::Html { code: 502, effect_first: false } => "ServiceUnavailable", "Reconciling";
     broken_json_is_waited_out: Kind::Garbage => "ServiceUnavailable", "Reconciling";
     an_empty_answer_is_not_an_empty_list: Kind::Empty => "ServiceUnavailable", "Reconciling";
     a_huge_answer_is_cut_off: Kind::Huge { mib: 64 } => "ServiceUnavailable", "Reconciling";

@@ -146,9 +146,12 @@ fn serve(shared: &Shared, life: Life, asked: &Asked, fare: Fare) -> Option<Resul
     }
     if fare == Fare::LostAfter {
         if asked.is_write() && asked.is_of("premiumsupportplans") {
-            // What has become of a plan is not known to who wrote it: "finalizer and no id" says that something may be bought.
             let World { oracle, store, .. } = &mut *world;
-            oracle.memory_lost(store);
+            let namespace = asked.path.split('/').nth(5).unwrap_or_default();
+            let name = asked.path.split('/').nth(7).unwrap_or_default();
+            if let Some(plan) = store.get(&Id::new(Kind::Plan, namespace, name)) {
+                oracle.answer_lost(plan);
+            }
         }
         return lost();
     }
@@ -256,6 +259,8 @@ struct Watch {
     changed: tokio::sync::watch::Receiver<u64>,
     /// What comes later comes no earlier.
     not_before: Instant,
+    /// The server has given up on it.
+    over: bool,
 }
 
 /// A change on its way to a watch.
@@ -264,7 +269,15 @@ struct Event {
     id: Id,
     text: String,
     late: Duration,
-    breaks: bool,
+    end: Option<End>,
+}
+
+/// How a watch ends before its time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Broken,
+    /// Its version is too old: everything is to be listed anew.
+    Expired,
 }
 
 fn watch(world: &Shared, life: Life, asked: &Asked) -> Answer {
@@ -276,6 +289,7 @@ fn watch(world: &Shared, life: Life, asked: &Asked) -> Answer {
         version: asked.parameter("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or(0),
         changed: world.lock().subscribe(),
         not_before: Instant::now(),
+        over: false,
     };
     let frames = stream::unfold(watch, |mut watch| async {
         let text = watch.next().await?;
@@ -286,6 +300,9 @@ fn watch(world: &Shared, life: Life, asked: &Asked) -> Answer {
 
 impl Watch {
     async fn next(&mut self) -> Option<String> {
+        if self.over {
+            return None;
+        }
         let event = loop {
             if let Some(event) = self.due() {
                 break event;
@@ -296,7 +313,12 @@ impl Watch {
         let late = event.late.max(self.not_before.saturating_duration_since(Instant::now()));
         self.not_before = self.world.lock().moment(late, (self.kind, &event.id));
         sleep_until(self.not_before).await;
-        (!event.breaks).then_some(event.text)
+        self.over = event.end.is_some();
+        match event.end {
+            None => Some(event.text),
+            Some(End::Broken) => None,
+            Some(End::Expired) => Some(json!({ "type": "ERROR", "object": status(410) }).to_string() + "\n"),
+        }
     }
 
     fn due(&self) -> Option<Event> {
@@ -311,7 +333,8 @@ impl Watch {
         let mut chance = world.chance((self.life, "watch", &id));
         let most = if chance.u32(0..1000) < late.max(LATE) { 1500 } else { 30 };
         let late = Duration::from_millis(chance.u64(0..most));
-        Some(Event { version, id, text, late, breaks: chance.u32(0..1000) < breaks })
+        let end = (chance.u32(0..1000) < breaks).then(|| if chance.bool() { End::Broken } else { End::Expired });
+        Some(Event { version, id, text, late, end })
     }
 }
 
@@ -319,18 +342,22 @@ fn success(object: &Value) -> Answer {
     Response::new(BodyExt::boxed_unsync(Full::new(Bytes::from(object.to_string()))))
 }
 
-fn failure(code: u16) -> Answer {
+fn status(code: u16) -> Value {
     let reason = match code {
         403 => "Forbidden",
         404 => "NotFound",
         409 => "Conflict",
+        410 => "Expired",
         422 => "Invalid",
         _ => "InternalError",
     };
-    let body = json!({
+    json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": "refused",
-    });
-    let mut answer = success(&body);
+    })
+}
+
+fn failure(code: u16) -> Answer {
+    let mut answer = success(&status(code));
     *answer.status_mut() = StatusCode::from_u16(code).unwrap();
     answer
 }

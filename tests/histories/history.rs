@@ -20,6 +20,9 @@ use crate::world::{Life, Perils, Shared, World};
 const PATIENCE: Duration = Duration::from_mins(15);
 /// How long a Secret, a plan or a process is away.
 const RESTART: std::ops::Range<u64> = 50..3000;
+/// So many calls are enough for the drift checks of a plan in two resync intervals: three times to sign in, to look at both witnesses, and
+/// to ask why an operation has failed.
+const CALLS_AT_REST: u32 = 12;
 
 /// What a history came to.
 pub struct Outcome {
@@ -101,7 +104,9 @@ impl History {
             let mut world = world.lock();
             world.fic.lock().began_by_wall = World::wall_began();
             world.perils = script.perils.clone();
-            world.oracle.watches_break = script.perils.watch + script.perils.api > 0;
+            world.oracle.slack = script.slack();
+            world.oracle.reads_lag = script.perils.lag > 0;
+            world.elects = script.elects;
             world.deaths.clone_from(&script.deaths);
             let id = Id::new(Kind::Definition, "", fic_support_operator::crd::NAME);
             let wall = world.wall();
@@ -274,11 +279,12 @@ impl History {
             let settled = rest::settled(&self.world.lock());
             match settled {
                 Ok(()) => {
-                    let before = self.world.lock().writes;
+                    let (writes, calls) = self.world.lock().counts();
                     let now = self.world.lock().now();
                     self.go_on(now + RESYNC_INTERVAL * 2).await?;
                     let world = self.world.lock();
-                    if world.writes == before && rest::settled(&world).is_ok() {
+                    if world.writes == writes && rest::settled(&world).is_ok() {
+                        self.check_calls(world.calls - calls)?;
                         return self.check_writes(&world);
                     }
                 }
@@ -306,6 +312,15 @@ impl History {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// At rest there are drift checks, and nothing else.
+    fn check_calls(&self, calls: u32) -> Result<(), String> {
+        let most = CALLS_AT_REST * u32::try_from(self.script.plans.len()).unwrap();
+        if calls > most {
+            return Err(format!("never quiet: {calls} calls in two resync intervals at rest"));
+        }
+        Ok(())
     }
 
     /// Where nothing goes wrong, three writes of a plan lead to Ready.
@@ -354,6 +369,7 @@ fn outside(world: &mut World, action: Action) {
                 .store
                 .get(&Id::new(Kind::Definition, "", fic_support_operator::crd::NAME))
                 .is_some_and(crate::store::is_deleting)
+                || world.leaving_namespaces.contains(&id.namespace)
             {
                 return;
             }
@@ -435,7 +451,7 @@ fn portal(world: &mut World, tenant: &str, action: &Portal) {
     }
     world.fic.lock().portal(tenant, action);
     if let (Some(before), Portal::Abolish | Portal::Replace) = (before, action) {
-        world.oracle.lost_in_portal(&before.id);
+        world.oracle.lost_in_portal(tenant, &before.id);
     }
 }
 

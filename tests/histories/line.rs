@@ -26,9 +26,12 @@ impl Courier for Line {
         let (world, life) = (self.world.clone(), self.life);
         async move {
             let request = plain(&request);
-            let key = asking(&world.lock(), life, &request).tenant.unwrap_or_default();
+            let asked = asking(&world.lock(), life, &request);
+            let key = asked.tenant.clone().unwrap_or_default();
             let (there, within, back) = {
                 let mut world = world.lock();
+                let (now, elects) = (world.now(), world.elects);
+                world.oracle.leaves(now, &asked, elects);
                 let mut chance = world.chance((life, request.method().as_str(), request.uri().path(), &key));
                 // Now and then a request is slow on its way, and arrives though its sender has given up or died.
                 let slow = if chance.u32(0..40) == 0 { 700 } else { 30 };
@@ -48,15 +51,23 @@ impl Courier for Line {
             });
             let (answer, accepted) = replied.await.map_err(|_| Silence::Lost("connection lost".into()))?;
             wait(&sender, back, &tenant).await;
+            let mut world = sender.lock();
+            let now = world.now();
             if let Some(accepted) = accepted {
-                let mut world = sender.lock();
-                let now = world.now();
                 world.oracle.heard(now, life, accepted);
+            }
+            if let Some(pause) = answer.as_ref().ok().and_then(pause) {
+                world.oracle.asked_to_wait(life, &asked, now + pause);
             }
             answer
         }
         .boxed()
     }
+}
+
+/// How long FIC asks to be left alone.
+fn pause(answer: &Response) -> Option<Duration> {
+    answer.headers().get(http::header::RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
 
 fn plain(request: &Request) -> http::Request<Bytes> {
@@ -149,8 +160,7 @@ fn arrived(world: &mut World, asking: &Asking, troubled: Option<&'static str>) -
         format!("{}{}  {call:?} for {tenant}… ({}{now}) → {status}{troubled}", life.0, life.1, contract(before))
     });
     let now = world.now();
-    let refused =
-        status.is_some_and(|status| matches!(status, 400 | 403 | 409)) || (troubled.is_none() && status == Some(401));
+    let refused = status.is_some_and(|status| matches!(status, 400 | 401 | 403 | 409 | 429));
     let World { oracle, store, .. } = world;
     oracle.fic_asked(now, store, asking, after.as_ref().filter(|_| effect), troubled.is_some() && !refused)
 }

@@ -1,6 +1,6 @@
 //! The oracle: it sees what no process can see, the objects and FIC at every moment, and knows the rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fic_simulator::log::Call;
@@ -15,12 +15,19 @@ pub const IN_USE: &str = "fic.ntt.com/in-use";
 /// Of somebody else who has something to do before the plan goes.
 pub const ANOTHERS: &str = "example.com/hold";
 
-/// How long after a change of mind something may still be done that was decided on before: the request was on its way already,
-/// its process was frozen for as long as it could be sure of its lead, or the watch was late.
-const ON_ITS_WAY: Duration = Duration::from_secs(20);
-/// The same for looks, where watches break: one is begun again after half a minute at the most, and may break again. Until then a
-/// cache is behind; what it leads to beyond looks fails by the version that it carries.
-const UNTOLD: Duration = Duration::from_mins(1);
+/// For so long a delete that was accepted is not sent again: an operation may not take longer.
+const UNDER_WAY: Duration = Duration::from_secs(20);
+/// How long a process leads for certain after it has renewed its lease, and a moment for what is counted in whole milliseconds.
+const LEADS: Duration = Duration::from_millis(10_050);
+
+/// How long after a change of mind something may still be done that was decided on before.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Slack {
+    /// A create or a delete: the API server has just been asked whether it is still wanted.
+    pub effects: Duration,
+    /// A look: the watch may be late.
+    pub looks: Duration,
+}
 
 /// A request to FIC.
 pub struct Asking {
@@ -68,14 +75,21 @@ pub struct Oracle {
     truths: BTreeMap<String, Truth>,
     contracts: BTreeMap<String, Origin>,
     pub uninstalled_at: Option<Duration>,
-    /// The API server breaks watches or refuses them.
-    pub watches_break: bool,
+    pub slack: Slack,
+    /// By process, when it last renewed its lease.
+    renewed: BTreeMap<String, Duration>,
+    /// By process and tenant, until when FIC asked it to be left alone.
+    hold_until: BTreeMap<(Life, String), Duration>,
     /// A process goes on after it was frozen: it may take a look before it hears of what has happened meanwhile.
     pub thawed_at: Option<Duration>,
     /// By tenant, a contract whose create was accepted, and the process that has heard of it.
     accepted: BTreeMap<String, (String, Life)>,
     /// By contract, the process that has heard that its delete was accepted, and when.
     deleted: BTreeMap<String, (Life, Duration)>,
+    /// Contracts that a delete was sent for.
+    abolished: BTreeSet<String>,
+    /// What a look has shown may be over.
+    pub reads_lag: bool,
     broken: Option<String>,
     pub creates: u32,
     pub deletes: u32,
@@ -128,6 +142,47 @@ impl Oracle {
         self.contracts.get(contract).is_some_and(|origin| origin.bought)
     }
 
+    /// A process has renewed its lease.
+    pub fn lease_renewed(&mut self, holder: &str, now: Duration) {
+        self.renewed.insert(holder.to_owned(), now);
+    }
+
+    /// A request leaves its process. One that changes something must not, where the process may lead no longer.
+    pub fn leaves(&mut self, now: Duration, asking: &Asking, elects: bool) {
+        let Asking { life, call, tenant, .. } = asking;
+        let name = format!("{}{}", life.0, life.1);
+        let renewed = self.renewed.get(&name);
+        let changes = matches!(call, Call::Create | Call::Delete);
+        if elects && changes && renewed.is_none_or(|at| now.saturating_sub(*at) > LEADS) {
+            self.breaks(&format!("rule 9: {name} sends a {call:?} and cannot be sure to lead"));
+        }
+        let Some(tenant) = tenant.as_deref().filter(|tenant| self.has_one_plan(tenant)) else { return };
+        // What only explains is not waited for, and its answer says nothing.
+        let explains = matches!(call, Call::ListOperations);
+        if !explains && self.hold_until.get(&(*life, tenant.to_owned())).is_some_and(|until| now < *until) {
+            self.breaks(&format!("Retry-After: {call:?} for a tenant that FIC asked to leave alone for longer"));
+        }
+    }
+
+    /// FIC asked to be left alone.
+    pub fn asked_to_wait(&mut self, life: Life, asking: &Asking, until: Duration) {
+        if let Some(tenant) = asking.tenant.clone().filter(|_| !matches!(asking.call, Call::ListOperations)) {
+            self.hold_until.insert((life, tenant), until);
+        }
+    }
+
+    fn has_one_plan(&self, tenant: &str) -> bool {
+        self.truths.values().filter(|truth| truth.tenant == tenant).count() == 1
+    }
+
+    /// No answer has come to a write of a plan: "finalizer and no id" says that something may be bought.
+    pub fn answer_lost(&mut self, plan: &Value) {
+        if has_finalizer(plan, CONTRACT) && recorded(plan).is_none() {
+            self.truths.entry(uid(plan).to_owned()).or_default().ambiguous = true;
+        }
+        self.accepted.remove(plan["spec"]["tenantID"].as_str().unwrap_or_default());
+    }
+
     /// No process remembers what it was at: whatever may have been bought, may have been.
     pub fn memory_lost(&mut self, store: &Store) {
         self.accepted.clear();
@@ -178,7 +233,7 @@ impl Oracle {
             && has
             && let Some(contract) = recorded(after)
         {
-            self.contract_claimed(&uid, after, contract);
+            self.contract_claimed(store, &uid, after, contract);
         }
         if by.is_some()
             && let (Some(before), Some(after)) = (before, &written.after)
@@ -191,12 +246,15 @@ impl Oracle {
     }
 
     /// The id of a contract was recorded under the finalizer: it counts as the plan's from now on. Is it?
-    fn contract_claimed(&mut self, uid: &str, plan: &Value, contract: &str) {
+    fn contract_claimed(&mut self, store: &Store, uid: &str, plan: &Value, contract: &str) {
         let adopts = text(plan, "adoptionPolicy", "Never") == "IfPresent";
         let truth = self.truths.entry(uid.to_owned()).or_default();
         let origin = self.contracts.entry(contract.to_owned()).or_default();
         let owned_by_another = origin.owner.as_deref().is_some_and(|owner| owner != uid);
-        if owned_by_another && !adopts {
+        let mut others = store.all(Kind::Plan).filter(|(_, other)| self::uid(other) != uid);
+        let held_by_another =
+            others.any(|(_, other)| has_finalizer(other, CONTRACT) && recorded(other) == Some(contract));
+        if held_by_another || (owned_by_another && !adopts) {
             let owner = origin.owner.clone().unwrap_or_default();
             self.breaks(&format!("rule 7: contract {contract} belongs to {owner} and was taken by {uid}"));
             return;
@@ -227,6 +285,11 @@ impl Oracle {
         self.accepted.remove(&truth.tenant);
         let deleting = is_deleting(plan);
         if deleting && (is_retained(plan) || self.uninstalled_at.is_some()) {
+            // What it may have bought stays, as its own.
+            let left = fic.contract(&truth.tenant).and_then(|contract| self.contracts.get_mut(&contract.id));
+            if let Some(left) = left.filter(|left| left.bought) {
+                left.owner.get_or_insert_with(|| uid.to_owned());
+            }
             return;
         }
         if is_suspended(plan) {
@@ -280,7 +343,7 @@ impl Oracle {
         let last = wanted.filter_map(|truth| truth.wanted_calls).max();
         let just_thawed = self.thawed_at.is_some_and(|at| now.saturating_sub(at) < Duration::from_secs(5));
         let looks = !matches!(asking.call, Call::Create | Call::Delete);
-        let late = if looks && self.watches_break { UNTOLD } else { ON_ITS_WAY };
+        let late = if looks { self.slack.looks } else { self.slack.effects };
         if last.is_none_or(|last| now.saturating_sub(last) > late) && !(just_thawed && looks) {
             self.breaks("rule: a call for a tenant none of whose plans wants one");
         }
@@ -288,8 +351,7 @@ impl Oracle {
             && *life == asking.life
         {
             // Another plan of the tenant may look for itself.
-            let alone = self.truths.values().filter(|truth| truth.tenant == tenant).count() == 1;
-            if alone && self.owner(contract).is_none() {
+            if self.has_one_plan(tenant) && self.owner(contract).is_none() {
                 let rule = format!("rule 4: {contract} was bought, and FIC is called before its id is recorded");
                 self.breaks(&rule);
             }
@@ -359,7 +421,7 @@ impl Oracle {
         let Some(truth) = self.truths.get_mut(uid(plan)) else { return };
         truth.bought += 1;
         let (bought, lost) = (truth.bought, truth.lost);
-        let late = truth.wanted_kept.is_none_or(|last| now.saturating_sub(last) > ON_ITS_WAY);
+        let late = truth.wanted_kept.is_none_or(|last| now.saturating_sub(last) > self.slack.effects);
         if bought > 1 + lost {
             self.breaks(&format!("rule 1: bought {bought} times for {id}, which has lost {lost}"));
         }
@@ -373,29 +435,38 @@ impl Oracle {
         let contract = &asking.id;
         let failed = asking.before.as_ref().is_some_and(|before| before.operation_status == "Error");
         let before = self.deleted.get(contract);
-        if !failed && before.is_some_and(|(life, at)| *life == asking.life && now.saturating_sub(*at) < ON_ITS_WAY) {
+        if !failed && before.is_some_and(|(life, at)| *life == asking.life && now.saturating_sub(*at) < UNDER_WAY) {
             self.breaks(&format!("rule 5: {contract} was abolished again, though the delete before was accepted"));
         }
+        let processing = asking.before.as_ref().is_some_and(|before| before.operation_status == "Processing");
+        if processing && !self.abolished.contains(contract) && !self.reads_lag {
+            self.breaks(&format!("rule 5: {contract} was to be abolished while FIC was still working on it"));
+        }
+        self.abolished.insert(contract.clone());
         let Some(owner) = self.owner(contract).map(str::to_owned) else {
             self.breaks(&format!("rule 1: {contract} is not ours and was to be abolished"));
             return;
         };
-        if self.uninstalled_at.is_some_and(|at| now.saturating_sub(at) > ON_ITS_WAY) {
+        if self.uninstalled_at.is_some_and(|at| now.saturating_sub(at) > self.slack.effects) {
             self.breaks(&format!("rule 12: {contract} was to be abolished although the definition is being deleted"));
         }
         let wanted = self.truths.get(&owner).and_then(|truth| truth.wanted_abolished);
-        if wanted.is_none_or(|last| now.saturating_sub(last) > ON_ITS_WAY) {
+        if wanted.is_none_or(|last| now.saturating_sub(last) > self.slack.effects) {
             self.breaks(&format!("rule 5: {contract} was to be abolished, and its plan {owner} does not want that"));
         }
     }
 
     /// The contract of a tenant is gone or replaced by another, by somebody else's hand, or its operation failed.
-    pub fn lost_in_portal(&mut self, contract: &str) {
-        let owner = self.contracts.get(contract).and_then(|origin| origin.owner.clone());
-        match owner.and_then(|owner| self.truths.get_mut(&owner)) {
+    pub fn lost_in_portal(&mut self, tenant: &str, contract: &str) {
+        let Some(origin) = self.contracts.get(contract) else { return };
+        match origin.owner.as_ref().and_then(|owner| self.truths.get_mut(owner)) {
             Some(truth) => truth.lost += 1,
-            // Not recorded yet: any plan may have to buy again.
-            None => self.truths.values_mut().for_each(|truth| truth.lost += 1),
+            // Not recorded yet: any plan of the tenant may have to buy again.
+            None => {
+                for truth in self.truths.values_mut().filter(|truth| truth.tenant == tenant) {
+                    truth.lost += 1;
+                }
+            }
         }
     }
 
@@ -413,11 +484,12 @@ impl Truth {
         if is_suspended(plan) || over {
             return;
         }
+        if is_deleting(plan) && is_retained(plan) {
+            return;
+        }
         self.wanted_calls = Some(now);
         if is_deleting(plan) {
-            if !is_retained(plan) {
-                self.wanted_abolished = Some(now);
-            }
+            self.wanted_abolished = Some(now);
         } else if !is_observed(plan) {
             self.wanted_kept = Some(now);
         }

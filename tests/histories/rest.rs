@@ -3,7 +3,7 @@
 use fic_simulator::world::Contract;
 use serde_json::Value;
 
-use crate::oracle::CONTRACT;
+use crate::oracle::{CONTRACT, IN_USE};
 use crate::store::{Id, Kind, has_finalizer, is_deleting};
 use crate::world::World;
 
@@ -42,6 +42,10 @@ fn plan_settled(world: &World, id: &Id, plan: &Value) -> Result<(), String> {
     if requested.is_string() && plan["status"]["lastHandledReconcileAt"] != *requested {
         return Err("it was asked to look and has not".into());
     }
+    if is_deleting(plan) && (spec["deletionPolicy"] == "Retain" || spec["managementPolicy"] == "Observe") {
+        return Err(format!("it may go at once, and is still there: {plan}"));
+    }
+    secret_is_kept(world, id, plan)?;
     let tenant = spec["tenantID"].as_str().unwrap_or_default();
     let contract = world.fic.lock().contract(tenant);
     let (status, reason) = ready(plan);
@@ -51,6 +55,27 @@ fn plan_settled(world: &World, id: &Id, plan: &Value) -> Result<(), String> {
         stands(world, id, plan, reason, contract.as_ref()) || blocked(world, id, plan, reason, contract.as_ref())
     };
     if is_so { Ok(()) } else { Err(format!("{status} {reason}, and FIC has {contract:?}: {plan}")) }
+}
+
+/// Whether a plan holds the tenant of another: by its finalizer, or before that by its age.
+fn precedes(plan: &Value, other: &Value) -> bool {
+    let claims = !is_deleting(plan) && plan["spec"]["managementPolicy"] != "Observe";
+    let age = |plan: &Value| {
+        let text = |field: &str| plan["metadata"][field].as_str().unwrap_or_default().to_owned();
+        (text("creationTimestamp"), text("uid"))
+    };
+    !has_finalizer(other, CONTRACT) && (has_finalizer(plan, CONTRACT) || (claims && age(plan) < age(other)))
+}
+
+/// While a plan carries the finalizer, so does the Secret that it uses.
+fn secret_is_kept(world: &World, id: &Id, plan: &Value) -> Result<(), String> {
+    let name = plan["spec"]["credentialsSecretRef"]["name"].as_str().unwrap_or_default();
+    let secret = world.store.get(&Id::new(Kind::Secret, &id.namespace, name));
+    let kept = secret.is_none_or(|secret| is_deleting(secret) || has_finalizer(secret, IN_USE));
+    if kept || !has_finalizer(plan, CONTRACT) || plan["spec"]["managementPolicy"] == "Observe" {
+        return Ok(());
+    }
+    Err(format!("rule 8: it carries the finalizer, and its Secret does not: {plan}"))
 }
 
 /// A living plan's word on its contract.
@@ -70,14 +95,16 @@ fn stands(world: &World, id: &Id, plan: &Value, reason: &str, contract: Option<&
         "MenuMismatch" => contract.is_some_and(|contract| contract.current_menu != "PremiumPlan"),
         "AlreadyContracted" => {
             spec["adoptionPolicy"] == "Never"
-                && contract.is_some_and(|contract| world.oracle.owner(&contract.id) != uid || !ours)
+                && contract.is_some_and(|contract| match world.oracle.owner(&contract.id) {
+                    Some(owner) => Some(owner) != uid,
+                    None => !world.oracle.is_bought(&contract.id),
+                })
         }
         "ContractLost" => contract.is_none() && spec["recreationPolicy"] == "Never",
         "NotContracted" => contract.is_none() && observes,
-        "TenantClaimed" => world
-            .store
-            .all(Kind::Plan)
-            .any(|(other_id, other)| other_id != id && other["spec"]["tenantID"] == spec["tenantID"]),
+        "TenantClaimed" => world.store.all(Kind::Plan).any(|(other_id, other)| {
+            other_id != id && other["spec"]["tenantID"] == spec["tenantID"] && precedes(other, plan)
+        }),
         _ => false,
     }
 }

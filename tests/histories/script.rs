@@ -7,6 +7,7 @@ use fic_simulator::faults::Kind as Mishap;
 use fic_simulator::portal::Action as Portal;
 use serde_json::{Value, json};
 
+use crate::oracle::Slack;
 use crate::store::{Id, Kind};
 use crate::world::{Death, Perils};
 
@@ -142,6 +143,19 @@ impl Script {
     }
 }
 
+impl Script {
+    /// How long what was decided on may take to be done: requests are slow, hang until they are given up, or wait in a frozen process; and
+    /// watches are late. A broken one is begun again after half a minute at the most, and may break again.
+    pub fn slack(&self) -> Slack {
+        let Perils { fic, api, watch, .. } = self.perils;
+        let given_up = Duration::from_secs(if fic > 0 || self.perils.bad_tenant.is_some() { 11 } else { 0 });
+        let frozen = Duration::from_secs(if self.elects { 11 } else { 0 });
+        let untold = if api + watch > 0 { Duration::from_mins(1) } else { Duration::from_secs(2) };
+        let effects = Duration::from_millis(1500) + given_up + frozen;
+        Slack { effects, looks: effects + untold }
+    }
+}
+
 impl Writer {
     fn at(&mut self, from: u64, to: u64, action: Action) {
         let at = Duration::from_millis(self.rng.u64(from..to.max(from + 1)));
@@ -178,7 +192,11 @@ impl Writer {
             let from = if theme == Theme::Calm { 4000 } else { 0 };
             // Somebody else may have a finalizer on it, and a plan that goes stays for a while after ours is off.
             let held = !matches!(theme, Theme::Calm | Theme::BadTenant) && self.rng.u8(0..6) == 0;
-            self.at(from, from + 300, Action::Apply(id.clone(), spec, held));
+            self.at(from, from + 300, Action::Apply(id.clone(), spec.clone(), held));
+            // One of the same name may be made again once it is gone: it is another one.
+            if held || (!matches!(theme, Theme::Calm | Theme::BadTenant) && self.rng.u8(0..3) == 0) {
+                self.at(1000, self.length, Action::Apply(id.clone(), spec, false));
+            }
             self.plans.push((id, tenant));
         }
         for namespace in ["alpha", "beta"] {
@@ -264,11 +282,27 @@ impl Writer {
             }
             Theme::Everything => self.everything(perils, deaths),
         }
+        self.overlay(theme, perils, deaths);
         // Most plans are deleted while things still go wrong.
         for (id, _) in self.plans.clone() {
             if theme != Theme::Uninstall && self.rng.u8(0..3) != 0 {
                 self.at(500, self.length, Action::Delete(id));
             }
+        }
+    }
+
+    /// A bit of other trouble, now and then.
+    fn overlay(&mut self, theme: Theme, perils: &mut Perils, deaths: &mut Vec<Death>) {
+        if theme == Theme::Calm || self.rng.bool() {
+            return;
+        }
+        perils.api = perils.api.max(self.rng.u32(0..60));
+        perils.watch = perils.watch.max(self.rng.u32(0..60));
+        perils.fic = perils.fic.max(self.rng.u32(0..100));
+        perils.lag = perils.lag.max(self.rng.u32(0..150));
+        perils.replies = perils.replies.max(self.rng.u32(0..200));
+        if self.rng.bool() {
+            self.die(deaths);
         }
     }
 

@@ -60,6 +60,7 @@ pub struct World {
     pub writes: u32,
     pub plan_writes: u32,
     pub calls: u32,
+    pub elects: bool,
     lease_renewed: Duration,
     pub living: HashSet<Life>,
     pub leaving_namespaces: HashSet<String>,
@@ -87,6 +88,7 @@ impl Shared {
             writes: 0,
             plan_writes: 0,
             calls: 0,
+            elects: false,
             lease_renewed: Duration::ZERO,
             living: HashSet::new(),
             leaving_namespaces: HashSet::new(),
@@ -104,6 +106,11 @@ impl Shared {
 }
 
 impl World {
+    /// Writes of objects and calls to FIC until now.
+    pub fn counts(&self) -> (u32, u32) {
+        (self.writes, self.calls)
+    }
+
     pub fn now(&self) -> Duration {
         self.began.elapsed()
     }
@@ -173,7 +180,7 @@ impl World {
     /// Whoever begins to lead remembers nothing.
     fn lease_written(&mut self, written: &Written, now: Duration) {
         let holder = |lease: &Value| lease["spec"]["holderIdentity"].clone();
-        let (before, after) = (written.before.as_ref().map(holder), written.after.as_ref().map(holder));
+        let (before, after) = (written.before.as_ref().map(&holder), written.after.as_ref().map(&holder));
         let interrupted = now.saturating_sub(self.lease_renewed) > Duration::from_secs(9);
         if before != after || interrupted {
             self.tell(|| format!("the lead is with {}", after.unwrap_or_default()));
@@ -181,6 +188,8 @@ impl World {
             oracle.memory_lost(store);
         }
         self.lease_renewed = now;
+        let holder = written.after.as_ref().map(holder).unwrap_or_default();
+        self.oracle.lease_renewed(holder.as_str().unwrap_or_default(), now);
     }
 
     /// A write of the operator comes in. Does its process die of it: before it takes effect, or right after?
@@ -223,8 +232,8 @@ impl World {
             return Some(Mishap::DropAfter);
         }
         let reads = matches!(call, "List" | "Show");
-        // Less than the poll interval, so that three looks outlast it.
-        (reads && drawn < fic + lag).then(|| Mishap::Lag { ms: chance.u64(50..850) })
+        // Less than three looks in a row take, as close together as they may be counted.
+        (reads && drawn < fic + lag).then(|| Mishap::Lag { ms: chance.u64(50..1450) })
     }
 
     pub fn strike(&mut self, kind: Mishap) {
@@ -234,7 +243,7 @@ impl World {
 
 fn mishap(chance: &mut fastrand::Rng) -> Mishap {
     let status = |code| Mishap::Status { code, body: None, retry_after: None };
-    match chance.u32(0..20) {
+    match chance.u32(0..22) {
         0..=3 => Mishap::DropBefore,
         4..=7 => Mishap::DropAfter,
         8 => status(500),
@@ -248,6 +257,8 @@ fn mishap(chance: &mut fastrand::Rng) -> Mishap {
         16 => Mishap::SlowDrip { interval_ms: 1000 },
         17 => Mishap::WrongTenant,
         18 => Mishap::WrongId,
+        19 => Mishap::WrongAbsence,
+        20 => Mishap::Html { code: 504, effect_first: true },
         _ => Mishap::Empty,
     }
 }

@@ -54,10 +54,13 @@ pub enum Kind {
     },
     /// Let it take effect and answer with JSON that is broken.
     Garbage,
-    /// Answer with this status and a page of HTML, without an effect.
+    /// Answer with this status and a page of HTML, as a gateway does.
     Html {
         /// The status.
         code: u16,
+        /// Whether it takes effect before.
+        #[serde(default)]
+        effect_first: bool,
     },
     /// Answer with so many MiB.
     Huge {

@@ -91,7 +91,7 @@ fn one(world: &World, status: u16, tenant: &str, contract: &Contract, lens: Lens
 
 fn view(world: &World, tenant: &str, contract: &Contract, lens: Lens) -> Value {
     let mut view = json!({
-        "id": if lens.wrong_id { "F999999999999" } else { contract.id.as_str() },
+        "id": if lens.wrong_id || lens.wrong_tenant { "F999999999999" } else { contract.id.as_str() },
         "tenantId": if lens.wrong_tenant { "ffffffffffffffffffffffffffffffff" } else { tenant },
         "operationStatus": contract.operation_status,
         "currentMenu": contract.current_menu,

@@ -165,7 +165,10 @@ async fn respond(world: &Shared, asked: &Asked, at: usize, fault: Option<Kind>) 
             let answer = carry_out(world, asked, at, lens);
             Ok(build(answer.status, "application/json", None, whole("{\"professionalSupportService\":{\"id\":".into())))
         }
-        Some(Kind::Html { code }) => {
+        Some(Kind::Html { code, effect_first }) => {
+            if effect_first {
+                carry_out(world, asked, at, lens);
+            }
             log_status(world, at, code);
             Ok(build(code, "text/html", None, whole("<html><body><h1>Bad Gateway</h1></body></html>".into())))
         }

@@ -122,7 +122,7 @@ async fn every_fault_is_seen_by_a_client() {
     assert!(list().await.is_err(), "no answer at all");
     visitor.on(Call::List, Kind::Garbage);
     assert!(list().await.unwrap().json::<Value>().await.is_err());
-    visitor.on(Call::List, Kind::Html { code: 502 });
+    visitor.on(Call::List, Kind::Html { code: 502, effect_first: false });
     assert!(list().await.unwrap().text().await.unwrap().contains("<html>"));
     visitor.on(Call::List, Kind::Huge { mib: 2 });
     assert_eq!(list().await.unwrap().bytes().await.unwrap().len(), 2 * 1024 * 1024);
