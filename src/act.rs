@@ -3,6 +3,8 @@
 //! A write that matters carries the version of the object it was decided on, so that a decision made on a stale cache fails
 //! instead of taking effect. A replica that is not sure to lead writes nothing.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -11,6 +13,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tracing::{debug, info};
 
 use crate::context::Context;
@@ -22,6 +25,11 @@ use crate::observe::View;
 use crate::pass::News;
 use crate::plan::{CONTRACT_FINALIZER, PremiumSupportPlan, version};
 use crate::report::{self, Announcement};
+
+/// How long an Event may take to be written.
+const EVENT_PATIENCE: Duration = Duration::from_secs(2);
+/// The longest name of an object.
+const LONGEST_NAME: usize = 253;
 
 /// Carries out one act.
 ///
@@ -185,7 +193,7 @@ async fn announce(context: &Context, plan: &PremiumSupportPlan, announcement: An
     let event = Event {
         metadata: ObjectMeta {
             // As client-go names them: the object and a number that differs from time to time.
-            name: Some(format!("{}.{:016x}", plan.name_any(), fastrand::u64(..))),
+            name: Some(event_name(&plan.name_any())),
             ..ObjectMeta::default()
         },
         type_: Some(if warning { "Warning" } else { "Normal" }.into()),
@@ -199,10 +207,18 @@ async fn announce(context: &Context, plan: &PremiumSupportPlan, announcement: An
         ..Event::default()
     };
     let events = Api::<Event>::namespaced(context.client.clone(), &plan.namespace().unwrap_or_default());
-    match events.create(&PostParams::default(), &event).await {
-        Ok(_) => context.metrics.wrote("event"),
-        Err(error) => debug!(plan = plan.name_any(), reason, %error, "an Event could not be written"),
+    match timeout(EVENT_PATIENCE, events.create(&PostParams::default(), &event)).await {
+        Ok(Ok(_)) => context.metrics.wrote("event"),
+        Ok(Err(error)) => debug!(plan = plan.name_any(), reason, %error, "an Event could not be written"),
+        Err(_) => debug!(plan = plan.name_any(), reason, "an Event could not be written in time"),
     }
+}
+
+/// A name is in ASCII, and as long as an object's at the most.
+fn event_name(plan: &str) -> String {
+    let number = format!(".{:016x}", fastrand::u64(..));
+    let most = LONGEST_NAME - number.len();
+    format!("{}{number}", plan.get(..most).unwrap_or(plan).trim_end_matches(['.', '-']))
 }
 
 fn must_lead(context: &Context) -> Result<(), Interrupt> {
@@ -215,4 +231,19 @@ fn plans(context: &Context, view: &View) -> Api<PremiumSupportPlan> {
 
 fn parameters() -> PatchParams {
     PatchParams { field_manager: Some(crate::NAME.into()), ..PatchParams::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_has_a_name_that_an_object_may_have() {
+        assert_eq!(event_name("premium").len(), "premium".len() + 17);
+        for plan in ["a".repeat(253), format!("{}-{}", "a".repeat(235), "b".repeat(17))] {
+            let name = event_name(&plan);
+            assert!(name.len() <= LONGEST_NAME && !name.contains("-."), "{name}");
+            assert!(plan.starts_with(name.split('.').next().expect("a name")));
+        }
+    }
 }

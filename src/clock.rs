@@ -7,6 +7,10 @@ use tokio::time::Instant;
 
 use crate::facts::Uptime;
 
+/// What the time since the process began counts from: it was running by then as far as anybody cares, so that moments before it began
+/// can be spoken of.
+const HEAD_START: Duration = Duration::from_hours(10 * 365 * 24);
+
 /// The clocks of the process.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -28,10 +32,10 @@ impl Clock {
         Self { began: Instant::now(), wall_began: Some(wall) }
     }
 
-    /// Time since the process began.
+    /// Time since the process began, and some more.
     #[must_use]
     pub fn uptime(&self) -> Uptime {
-        self.began.elapsed()
+        HEAD_START + self.began.elapsed()
     }
 
     /// The time of day.
@@ -40,14 +44,8 @@ impl Clock {
         match self.wall_began {
             None => Timestamp::now(),
             Some(began) => began
-                .saturating_add(SignedDuration::try_from(self.uptime()).unwrap_or(SignedDuration::MAX))
+                .saturating_add(SignedDuration::try_from(self.began.elapsed()).unwrap_or(SignedDuration::MAX))
                 .unwrap_or(Timestamp::MAX),
         }
-    }
-
-    /// How long ago something was, by the wall clock; nothing if it lies ahead.
-    #[must_use]
-    pub fn since(&self, time: Timestamp) -> Duration {
-        Duration::try_from(self.wall().duration_since(time)).unwrap_or_default()
     }
 }

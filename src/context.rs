@@ -37,6 +37,8 @@ pub struct Context {
     pub settings: Settings,
     /// The namespaces watched; none: all.
     pub namespaces: Vec<String>,
+    /// Only plans with certain labels are this operator's: there may be others, and plans that it does not see.
+    pub is_shard: bool,
     /// The name of this replica.
     pub identity: String,
     /// The metrics.

@@ -73,6 +73,7 @@ pub async fn run(parts: &Parts, lead: Lead, stop: impl Future<Output = ()>) {
         lead,
         settings: parts.settings.clone(),
         namespaces: parts.scope.namespaces.clone(),
+        is_shard: parts.scope.label_selector.is_some(),
         identity: parts.identity.clone(),
         metrics: Arc::clone(&parts.metrics),
         clock: parts.clock,
@@ -95,8 +96,13 @@ pub async fn run(parts: &Parts, lead: Lead, stop: impl Future<Output = ()>) {
     let secret_watch = watch::secrets(watcher, secret_writer, secrets_synced);
 
     let work = async {
-        // Deciding on half a cache could take a tenant that another plan holds.
-        let (_, _) = futures::join!(plans_are_synced, secrets_are_synced);
+        tokio::pin!(stop);
+        tokio::select! {
+            biased;
+            () = &mut stop => return,
+            // Deciding on half a cache could take a tenant that another plan holds.
+            _ = futures::future::join(plans_are_synced, secrets_are_synced) => {}
+        }
         info!("the caches are complete");
         parts.health.set_ready();
         let (end, ended) = oneshot::channel::<()>();
@@ -107,7 +113,7 @@ pub async fn run(parts: &Parts, lead: Lead, stop: impl Future<Output = ()>) {
         let passes = applier(run, no_error, Arc::clone(&context), plan_store, queue, config);
         let passes = passes.for_each(|_| std::future::ready(()));
         let release = guard::run(Arc::clone(&context), secrets_to_check, bells.clone());
-        tokio::pin!(passes, release, stop);
+        tokio::pin!(passes, release);
         tokio::select! {
             biased;
             () = &mut passes => warn!("the loop ended by itself"),

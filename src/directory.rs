@@ -127,8 +127,7 @@ impl Directory {
         Self { inner: Mutex::default(), metrics }
     }
 
-    /// Takes in a plan: from the watch, or as our own write has left it. Which of the two comes first is not known, so an older
-    /// version never replaces a newer one.
+    /// Takes in a plan as the watch has it. It may tell of our own writes late, so an older version never replaces a newer one.
     pub fn put(&self, plan: &PremiumSupportPlan) -> Ripples {
         let key = Key::of(plan);
         if plan.metadata.deletion_timestamp.is_some() && plan.finalizers().is_empty() {
@@ -161,6 +160,15 @@ impl Directory {
         inner.insert(key, entry);
         self.metrics.set_undecodable(inner.undecodable.len());
         ripples
+    }
+
+    /// Takes in a plan as our own write has left it, or a fresh read. One that the watch has taken out meanwhile does not come back.
+    pub fn update(&self, plan: &PremiumSupportPlan) -> Ripples {
+        if self.uid(&Key::of(plan)).as_deref() == plan.metadata.uid.as_deref() {
+            self.put(plan)
+        } else {
+            Ripples::default()
+        }
     }
 
     /// A plan is gone.
@@ -238,7 +246,9 @@ impl Directory {
         let mut inner = self.lock();
         let mut users = inner.by_secret.get(secret).into_iter().flatten();
         let used = users.any(|key| inner.plans.get(key).is_some_and(Entry::uses_secret));
-        !used && inner.releases.begin(secret, version)
+        // Nobody knows which Secret a plan uses that cannot be decoded.
+        let unknown = inner.undecodable.iter().any(|plan| plan.namespace == secret.namespace);
+        !used && !unknown && inner.releases.begin(secret, version)
     }
 
     /// What has become of letting a Secret go.
@@ -385,6 +395,31 @@ mod tests {
         assert!(directory.is_released_since(&secret, Some(5)), "the release may still be on its way");
         assert!(directory.intend(&key, &secret, Some(6)), "not to this version, as protecting it has left it");
         assert!(!directory.is_released_since(&secret, Some(6)));
+    }
+
+    #[test]
+    fn a_plan_that_the_watch_has_taken_out_does_not_come_back_with_a_late_answer() {
+        let (directory, (key, _)) = (directory(), keys());
+        directory.update(&plan(2, true));
+        assert!(directory.lock().plans[&key].contender.finalizer);
+        directory.remove(&key);
+        assert_eq!(directory.update(&plan(3, true)), Ripples::default());
+        assert!(directory.keys(None).is_empty());
+        let mut namesake = plan(4, false);
+        namesake.metadata.uid = Some("2".into());
+        directory.put(&namesake);
+        directory.update(&plan(5, true));
+        assert_eq!(directory.uid(&key).as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn a_secret_stays_while_nobody_knows_what_a_plan_of_its_namespace_uses() {
+        let (directory, (_, secret)) = (directory(), keys());
+        directory.put_undecodable(Key::new("elsewhere", "newer"));
+        directory.put_undecodable(Key::new("team", "newer"));
+        assert!(!directory.begin_release(&secret, Some(1)));
+        directory.remove(&Key::new("team", "newer"));
+        assert!(directory.begin_release(&secret, Some(1)));
     }
 
     #[test]

@@ -56,8 +56,6 @@ pub struct Reported {
     pub ready: Ready,
     /// Its reason; none if it is a word of another version.
     pub reason: Option<Reason>,
-    /// How long the plan has been going on (or stalled) since it was last otherwise.
-    pub unsettled_for: Duration,
 }
 
 /// The Secret that a plan names.

@@ -15,9 +15,10 @@ use tracing::debug;
 use crate::act;
 use crate::bells::Bells;
 use crate::context::Context;
-use crate::credentials::IN_USE_FINALIZER;
+use crate::credentials::{CredentialsSecret, IN_USE_FINALIZER};
 use crate::directory::Key;
 use crate::interrupt::Interrupt;
+use crate::observe;
 use crate::plan::version;
 use crate::release::Outcome;
 
@@ -36,8 +37,10 @@ pub async fn run(context: Arc<Context>, mut told: UnboundedReceiver<Key>, bells:
         if context.is_stopping() || !context.directory.begin_release(&key, version) {
             continue;
         }
-        let outcome = match act::release_secret(&context, &secret).await {
-            Ok(version) => Outcome::Done(version),
+        let outcome = match release(&context, &key, &secret).await {
+            Ok(Some(version)) => Outcome::Done(version),
+            // The other shard lets it go.
+            Ok(None) => Outcome::Kept,
             Err(interrupt) => {
                 debug!(secret = %key, %interrupt, "not let go yet");
                 outcome_of(&interrupt)
@@ -46,7 +49,7 @@ pub async fn run(context: Arc<Context>, mut told: UnboundedReceiver<Key>, bells:
         context.directory.end_release(&key, outcome);
         match outcome {
             // The watch brings what there is to see.
-            Outcome::Done(_) | Outcome::Changed => {}
+            Outcome::Done(_) | Outcome::Changed | Outcome::Kept => {}
             Outcome::NotSent | Outcome::Unknown => {
                 let bells = bells.clone();
                 tokio::spawn(async move {
@@ -56,6 +59,14 @@ pub async fn run(context: Arc<Context>, mut told: UnboundedReceiver<Key>, bells:
             }
         }
     }
+}
+
+/// Lets a Secret go, if no plan uses it that another shard sees to. The version that it is at then.
+async fn release(context: &Context, key: &Key, secret: &CredentialsSecret) -> Result<Option<Option<u64>>, Interrupt> {
+    if context.is_shard && observe::is_used_by_any(context, key).await? {
+        return Ok(None);
+    }
+    act::release_secret(context, secret).await.map(Some)
 }
 
 fn outcome_of(interrupt: &Interrupt) -> Outcome {

@@ -113,7 +113,9 @@ impl Candidate {
     pub async fn keep(&mut self) {
         loop {
             sleep(RETRY_PERIOD).await;
-            let renewed = self.attempt().await;
+            // Asked before the lease is: whoever was frozen must not take it up again as if nothing had happened. Another may have led
+            // meanwhile and given it back, and what is remembered here knows nothing of that.
+            let renewed = self.tenure.is_sure() && self.attempt().await;
             if !renewed && self.is_held_by_another() {
                 warn!(lease = self.name, "the lead went to another replica");
                 break;

@@ -22,6 +22,8 @@ const SPACING: f32 = 0.75;
 pub struct Memory {
     /// Where the create stands.
     pub create: Create,
+    /// This process has left the plan with the finalizer and no id, or was about to.
+    pub opened_record: bool,
     /// Where the delete stands.
     pub delete: Option<Delete>,
     /// The contract that was given up as lost before the create that is due.
@@ -78,6 +80,7 @@ impl Memory {
         let create = if plan.finalizer { Create::Open { empty_looks: 0, resent: 0 } } else { Create::Unsent };
         Self {
             create,
+            opened_record: plan.finalizer && plan.id.is_none(),
             delete: None,
             lost: None,
             absences: 0,
@@ -87,6 +90,25 @@ impl Memory {
             failures: 0,
             hold_until: None,
         }
+    }
+
+    /// A pass begins with the plan as it is now. *Finalizer and no id* says that something may have been bought: if it was not this process
+    /// that left it so, somebody else may have, or the id was taken out.
+    pub fn meet(&mut self, plan: &PlanFacts) {
+        let may_have_bought = plan.finalizer && plan.id.is_none();
+        let is_certain = match self.create {
+            Create::Unsent | Create::Refused => true,
+            Create::Open { .. } | Create::Accepted(_) => false,
+        };
+        if may_have_bought && !self.opened_record && is_certain {
+            self.create = Create::Open { empty_looks: 0, resent: 0 };
+        }
+        self.opened_record |= may_have_bought;
+    }
+
+    /// The plan is about to be left with the finalizer and no id. That is kept before it is written: the answer may get lost.
+    pub fn opens_record(&mut self) {
+        self.opened_record = true;
     }
 
     /// Someone changed the plan, its Secret or asked for a look: whatever was waited for starts anew, but for what FIC asked.
@@ -117,19 +139,29 @@ impl Memory {
             News::Listed(Err(trouble)) | News::Shown(Err(trouble)) => self.troubled(trouble, now),
             News::Created(outcome) => self.created(outcome, now),
             News::Deleted(outcome) => self.deleted(outcome, now),
-            News::FinalizerAdded | News::FinalizerRemoved => self.create = Create::Unsent,
-            News::IdRecorded => {
+            News::FinalizerAdded => self.create = Create::Unsent,
+            News::FinalizerRemoved => {
                 self.create = Create::Unsent;
-                self.lost = None;
-                self.absences = 0;
+                self.opened_record = false;
+            }
+            News::IdRecorded => {
+                self.record_changed(None);
+                self.opened_record = false;
+                // What was in progress before was another one's.
+                self.in_progress_since = Some(now);
             }
             News::IdForgotten(lost) => {
-                self.create = Create::Unsent;
-                self.lost.clone_from(lost);
-                self.absences = 0;
+                self.record_changed(lost.clone());
+                self.in_progress_since = None;
             }
             News::Secret(_) | News::Holder(_) | News::Definition(_) | News::Explained(_) | News::SecretProtected => {}
         }
+    }
+
+    fn record_changed(&mut self, lost: Option<ContractId>) {
+        self.create = Create::Unsent;
+        self.lost = lost;
+        self.absences = 0;
     }
 
     /// A pass came to rest: with something in the way, which is waited out ever more slowly, or without, which ends that. A single
@@ -171,7 +203,7 @@ impl Memory {
         match contract.status {
             Processing | Other(_) => {
                 if self.in_progress_since.is_none() {
-                    self.in_progress_since = Some(now.saturating_sub(plan.in_progress_for()));
+                    self.in_progress_since = Some(now.saturating_sub(plan.in_progress_for(settings)));
                 }
             }
             Completed => {
@@ -182,8 +214,12 @@ impl Memory {
             }
             Error => {
                 self.in_progress_since = None;
+                if self.delete.is_some() && self.counts(now, settings) {
+                    self.delete_shows_nothing();
+                }
+                // The error may be an older one, as long as reads may lag.
                 if let Some(delete) = &mut self.delete {
-                    delete.failed = true;
+                    delete.failed |= delete.unchanged_looks >= LOOKS_TO_BELIEVE;
                 }
             }
         }
@@ -215,6 +251,8 @@ impl Memory {
         }
         match outcome {
             Sent::Accepted(contract) => self.create = Create::Accepted(contract.clone()),
+            // There is a contract, and it may be the one that was given up as lost: that must be seen first.
+            Sent::Refused(Trouble::Conflict { .. }) if self.lost.is_some() && resent.is_none() => {}
             Sent::Refused(_) => {
                 self.create = match resent {
                     Some(resent) => Create::Open { empty_looks: 0, resent },
@@ -254,15 +292,12 @@ impl Create {
 }
 
 impl PlanFacts {
-    /// How long an operation has been reported as in progress already, before this process saw it.
-    fn in_progress_for(&self) -> Duration {
+    /// How long an operation has been in progress, by what was reported before this process began to look: too long, or nobody knows.
+    fn in_progress_for(&self, settings: &Settings) -> Duration {
         use crate::condition::Reason;
-        match &self.reported {
-            Some(reported) => match reported.reason {
-                Some(Reason::Processing | Reason::OperationTimedOut) => reported.unsettled_for,
-                _ => Duration::ZERO,
-            },
-            None => Duration::ZERO,
+        match self.reported.as_ref().and_then(|reported| reported.reason) {
+            Some(Reason::OperationTimedOut) => settings.operation_timeout,
+            _ => Duration::ZERO,
         }
     }
 }

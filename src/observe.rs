@@ -12,8 +12,7 @@ use kube::{Api, ResourceExt};
 use tracing::warn;
 
 use crate::claim::{self, Contender};
-use crate::clock::Clock;
-use crate::condition::{READY, RECONCILING, Ready, Reason, STALLED};
+use crate::condition::{READY, Ready, Reason};
 use crate::context::Context;
 use crate::contract::ContractId;
 use crate::crd;
@@ -50,7 +49,7 @@ impl View {
     #[must_use]
     pub fn of(context: &Context, plan: PremiumSupportPlan) -> Self {
         let key = Key::of(&plan);
-        let facts = plan_facts(&plan, context.clock);
+        let facts = plan_facts(&plan);
         let claim = context.directory.claim(&key, &plan.spec.tenant_id);
         let mut view =
             Self { plan, key, facts, credentials: Credentials::NotSeen, secret_version: None, access: None, claim };
@@ -60,8 +59,8 @@ impl View {
 
     /// Takes in the plan as it is now, after a write of ours or a fresh read.
     pub fn replace_plan(&mut self, context: &Context, plan: PremiumSupportPlan) {
-        context.bells.ripple(context.directory.put(&plan));
-        self.facts = plan_facts(&plan, context.clock);
+        context.bells.ripple(context.directory.update(&plan));
+        self.facts = plan_facts(&plan);
         self.plan = plan;
         self.claim = context.directory.claim(&self.key, &self.plan.spec.tenant_id);
     }
@@ -70,6 +69,14 @@ impl View {
     #[must_use]
     pub fn secret(&self) -> Key {
         Key::of_secret(&self.plan)
+    }
+
+    /// Whether the Secret is being deleted, or gone, since this pass has read it.
+    fn secret_is_going(&self, context: &Context) -> bool {
+        let Credentials::Usable { deleting: false, .. } = self.credentials else { return false };
+        let key = self.secret();
+        let cached = context.secrets.get(&ObjectRef::new(&key.name).within(&key.namespace));
+        cached.is_none_or(|secret| secret.metadata.deletion_timestamp.is_some())
     }
 
     /// What would wake the plan if it changed.
@@ -123,7 +130,7 @@ fn is_protected(context: &Context, key: &Key, secret: &CredentialsSecret) -> boo
 
 /// A plan, reduced to what decisions depend on.
 #[must_use]
-pub fn plan_facts(plan: &PremiumSupportPlan, clock: Clock) -> PlanFacts {
+pub fn plan_facts(plan: &PremiumSupportPlan) -> PlanFacts {
     let spec = &plan.spec;
     PlanFacts {
         menu: spec.menu,
@@ -135,14 +142,12 @@ pub fn plan_facts(plan: &PremiumSupportPlan, clock: Clock) -> PlanFacts {
         deleting: plan.metadata.deletion_timestamp.is_some(),
         finalizer: plan.finalizers().iter().any(|name| name == CONTRACT_FINALIZER),
         id: plan.status.as_ref().and_then(|status| ContractId::parse(status.id.as_deref()?)),
-        reported: plan.status.as_ref().and_then(|status| reported(status, clock)),
+        reported: plan.status.as_ref().and_then(reported),
     }
 }
 
-fn reported(status: &PremiumSupportPlanStatus, clock: Clock) -> Option<Reported> {
-    let find = |type_: &str| status.conditions.iter().find(|condition| condition.type_ == type_);
-    let ready = find(READY)?;
-    let unsettled = find(RECONCILING).or_else(|| find(STALLED));
+fn reported(status: &PremiumSupportPlanStatus) -> Option<Reported> {
+    let ready = status.conditions.iter().find(|condition| condition.type_ == READY)?;
     Some(Reported {
         ready: match ready.status.as_str() {
             "True" => Ready::True,
@@ -150,7 +155,6 @@ fn reported(status: &PremiumSupportPlanStatus, clock: Clock) -> Option<Reported>
             _ => Ready::False,
         },
         reason: Reason::parse(&ready.reason),
-        unsettled_for: unsettled.map(|condition| clock.since(condition.last_transition_time.0)).unwrap_or_default(),
     })
 }
 
@@ -201,8 +205,26 @@ async fn look_for_holder(context: &Context, view: &mut View) -> Result<Claim, In
     };
     let uid = view.plan.metadata.uid.clone();
     let itself = plans.into_iter().find(|plan| plan.metadata.uid == uid).ok_or(Interrupt::Gone)?;
+    if Key::of_secret(&itself) != view.secret() || view.secret_is_going(context) {
+        // What is bought is bought with the Secret that the plan names now, and not with one that is going.
+        return Err(Interrupt::Conflict);
+    }
     view.replace_plan(context, itself);
     Ok(claim)
+}
+
+/// Whether any plan carries the finalizer and uses this Secret, by the API server's own word and whatever its labels. One that
+/// cannot be decoded may.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn is_used_by_any(context: &Context, secret: &Key) -> Result<bool, Interrupt> {
+    let api = Api::<DeserializeGuard<PremiumSupportPlan>>::namespaced(context.client.clone(), &secret.namespace);
+    let plans = api.list(&ListParams::default()).await?.items;
+    Ok(plans.iter().any(|guard| match &guard.0 {
+        Ok(plan) => plan_facts(plan).finalizer && Key::of_secret(plan) == *secret,
+        Err(_) => true,
+    }))
 }
 
 fn apis(context: &Context) -> Vec<Api<DeserializeGuard<PremiumSupportPlan>>> {

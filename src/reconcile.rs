@@ -14,7 +14,7 @@ use crate::decide::{Facts, Step, Verdict, Wait, decide};
 use crate::directory::Key;
 use crate::interrupt::Interrupt;
 use crate::memory::Memory;
-use crate::notes::Note;
+use crate::notes::{Note, Stimulus};
 use crate::observe::{self, View};
 use crate::pass::{News, Pass};
 use crate::plan::{PremiumSupportPlan, version};
@@ -56,10 +56,19 @@ pub async fn reconcile(
     Ok(action)
 }
 
+/// How a pass has come to rest.
+struct Rest {
+    wait: Wait,
+    /// What it has gone by.
+    stimulus: Stimulus,
+}
+
 /// The pass itself: each step is decided on all that is known, and what it brings to light is learnt before the next.
-async fn pass(context: &Context, view: &mut View, memory: &mut Memory) -> Result<Wait, Interrupt> {
+async fn pass(context: &Context, view: &mut View, memory: &mut Memory) -> Result<Rest, Interrupt> {
     let mut pass = Pass::default();
     for _ in 0..MOST_STEPS {
+        // What the decision goes by. A change that comes with the answer to a write has not been decided on yet.
+        let stimulus = view.stimulus();
         let step = decide(&Facts {
             now: context.clock.uptime(),
             settings: &context.settings,
@@ -69,6 +78,9 @@ async fn pass(context: &Context, view: &mut View, memory: &mut Memory) -> Result
             memory,
             pass: &pass,
         });
+        if step.opens_record() {
+            memory.opens_record();
+        }
         let news = match &step {
             Step::Look(_) | Step::Act(_) if context.is_stopping() => return Err(Interrupt::Stopping),
             Step::Look(look) => Some(observe::look(context, view, look).await?),
@@ -81,7 +93,7 @@ async fn pass(context: &Context, view: &mut View, memory: &mut Memory) -> Result
                 };
                 learn(context, view, memory, &mut pass, news.as_ref());
                 memory.rested(wait.is_hindered());
-                return Ok(*wait);
+                return Ok(Rest { wait: *wait, stimulus });
             }
         };
         learn(context, view, memory, &mut pass, news.as_ref());
@@ -120,11 +132,12 @@ fn take_note(context: &Context, view: &View) -> Result<Note, Action> {
     } else if note.stimulus.is_some() {
         note.memory.woken();
     }
+    note.memory.meet(&view.facts);
     Ok(note)
 }
 
 /// Keeps what is to be remembered, and says when to look again.
-fn conclude(context: &Context, view: &View, mut note: Note, outcome: Result<Wait, Interrupt>) -> Action {
+fn conclude(context: &Context, view: &View, mut note: Note, outcome: Result<Rest, Interrupt>) -> Action {
     let in_doubt = outcome.as_ref().is_err_and(Interrupt::leaves_in_doubt);
     if let Some(secret) = context.directory.settle(&view.key, in_doubt) {
         // It was meant to be used and is not: it may be let go.
@@ -132,8 +145,8 @@ fn conclude(context: &Context, view: &View, mut note: Note, outcome: Result<Wait
     }
     let uid = view.plan.metadata.uid.as_deref().unwrap_or_default();
     let wait = match outcome {
-        Ok(wait) => {
-            note.stimulus = Some(view.stimulus());
+        Ok(Rest { wait, stimulus }) => {
+            note.stimulus = Some(stimulus);
             duration(context, &note.memory, wait)
         }
         Err(interrupt) => {

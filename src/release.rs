@@ -14,6 +14,8 @@ pub enum Outcome {
     Done(Option<u64>),
     /// The Secret has changed before.
     Changed,
+    /// It was not sent, since somebody uses it.
+    Kept,
     /// It was not sent.
     NotSent,
     /// No answer came.
@@ -52,7 +54,7 @@ impl Releases {
         let known = match outcome {
             Outcome::Done(version) => Release::Done(version.unwrap_or(sent_for + 1)),
             Outcome::Changed => Release::Done(sent_for + 1),
-            Outcome::NotSent => return,
+            Outcome::Kept | Outcome::NotSent => return,
             Outcome::Unknown => Release::InDoubt(sent_for),
         };
         self.0.insert(secret.clone(), known);
@@ -118,7 +120,9 @@ mod tests {
 
     #[test]
     fn what_was_not_sent_changes_nothing() {
-        assert!(!released(Outcome::NotSent).is_out(&secret(), Some(5)));
+        for outcome in [Outcome::NotSent, Outcome::Kept] {
+            assert!(!released(outcome).is_out(&secret(), Some(5)));
+        }
     }
 
     #[test]

@@ -144,6 +144,8 @@ async fn clients() -> Result<(Client, Client), StartError> {
     config.default_retry = false;
     let watch_client = Client::try_from(config.clone()).map_err(StartError::KubernetesClient)?;
     config.read_timeout = Some(CALL_TIMEOUT);
+    // Or the time that a connection was not used would count.
+    config.reset_reader_on_write = true;
     let client = Client::try_from(config).map_err(StartError::KubernetesClient)?;
     Ok((client, watch_client))
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::situation::{Abolishing, Defect, Situation};
 use crate::trouble::Trouble;
 
-/// The most characters of a message.
+/// The most bytes of a message: the note of an Event may have 1,024.
 const LONGEST: usize = 990;
 
 /// What a sentence may mention of the plan.
@@ -33,8 +33,8 @@ pub fn message(situation: &Situation, subject: Subject<'_>) -> String {
              contract, set deletionPolicy: Retain.",
         );
     }
-    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
-        text.truncate(end);
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
         text.push('…');
     }
     text

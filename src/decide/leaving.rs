@@ -39,9 +39,7 @@ impl Facts<'_> {
         if let (Some(Sent::Accepted(())), Some(id)) = (&self.pass.deleted, &self.plan.id) {
             return Ok(rest(Situation::Abolishing(Abolishing::UnderWay(id.clone())), Wait::Poll));
         }
-        if !credentials.protected && !credentials.deleting {
-            return Ok(Step::Act(Act::ProtectSecret));
-        }
+        self.keep_secret(credentials)?;
         match self.sighting()? {
             Sighting::Own(contract) => self.abolish_own(contract),
             Sighting::Found(contract) => self.abolish_found(contract),
@@ -51,7 +49,8 @@ impl Facts<'_> {
             Sighting::Nothing => Ok(rest(Situation::Abolishing(Abolishing::LookingForCreate), Wait::Poll)),
             Sighting::Gone(id) | Sighting::Replaced(id, _) if !self.absence_is_believed() => {
                 let id = id.clone();
-                let how = if self.memory.delete.is_some() { Abolishing::UnderWay(id) } else { Abolishing::MakingSure(id) };
+                let how =
+                    if self.memory.delete.is_some() { Abolishing::UnderWay(id) } else { Abolishing::MakingSure(id) };
                 Ok(rest(Situation::Abolishing(how), Wait::Poll))
             }
             Sighting::Gone(id) => Ok(gone(id, None)),
@@ -97,6 +96,9 @@ impl Facts<'_> {
                 Ok(under_way(Abolishing::UnderWay(id)).rest(Wait::Poll))
             }
             (OperationStatus::Completed, Some(delete)) if !self.may_send_again(delete) => {
+                Ok(under_way(Abolishing::UnderWay(id)).rest(Wait::Poll))
+            }
+            (OperationStatus::Error, Some(delete)) if !delete.failed && !self.may_send_again(delete) => {
                 Ok(under_way(Abolishing::UnderWay(id)).rest(Wait::Poll))
             }
             (OperationStatus::Error, Some(delete)) if !self.may_send_again(delete) => match &self.pass.explained {

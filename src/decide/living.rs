@@ -26,7 +26,7 @@ pub(super) fn step(facts: &Facts<'_>) -> Step {
 /// Each step of these is either what to do now (`Err`, so that `?` ends the decision there) or the decision's last word.
 impl Facts<'_> {
     fn observe(&self) -> Result<Step, Step> {
-        self.usable_credentials()?;
+        self.keep_secret(self.usable_credentials()?)?;
         Ok(match self.sighting()? {
             Sighting::Own(contract) | Sighting::Found(contract) | Sighting::Replaced(_, contract) => {
                 // With the finalizer the id is the record of what is ours, and stays whatever is seen meanwhile.
@@ -45,9 +45,7 @@ impl Facts<'_> {
         self.claim_tenant()?;
         self.give_up_refused_create()?;
         let credentials = self.usable_credentials()?;
-        if self.plan.finalizer && !credentials.protected && !credentials.deleting {
-            return Ok(Step::Act(Act::ProtectSecret));
-        }
+        self.keep_secret(credentials)?;
         match self.sighting()? {
             Sighting::Own(contract) => Ok(self.standing(contract, &IdChange::Keep, None)),
             Sighting::Found(contract) if self.plan.finalizer => self.found_with_finalizer(contract),

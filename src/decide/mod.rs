@@ -147,6 +147,14 @@ impl Facts<'_> {
         }
     }
 
+    /// A Secret that a plan with the finalizer uses is kept. One that is being deleted takes no finalizer any more.
+    fn keep_secret(&self, credentials: UsableCredentials) -> Result<(), Step> {
+        if self.plan.finalizer && !credentials.protected && !credentials.deleting {
+            return Err(Step::Act(Act::ProtectSecret));
+        }
+        Ok(())
+    }
+
     /// What a look or an act that failed means for the plan.
     ///
     /// A plan that was Ready is still taken to be: not being able to look says nothing about the contract. Only after some

@@ -138,6 +138,20 @@ pub enum Wait {
     Change,
 }
 
+impl Step {
+    /// Whether it leaves the plan with the finalizer and no id: the record that something may be bought.
+    #[must_use]
+    pub fn opens_record(&self) -> bool {
+        match self {
+            Self::Act(Act::AddFinalizer) => true,
+            Self::Report(verdict) | Self::Rest { verdict: Some(verdict), .. } => verdict.id == IdChange::Clear,
+            Self::Act(Act::ProtectSecret | Act::RemoveFinalizer(_) | Act::Create | Act::Delete(_))
+            | Self::Look(_)
+            | Self::Rest { verdict: None, .. } => false,
+        }
+    }
+}
+
 impl Verdict {
     pub(super) fn of(situation: Situation) -> Self {
         Self { situation, shown: Shown::AsBefore, id: IdChange::Keep, occasion: None }

@@ -102,8 +102,7 @@ impl World {
     fn ready() -> Self {
         let mut world = Self::open();
         world.plan.id = Some(ours());
-        world.plan.reported =
-            Some(Reported { ready: Ready::True, reason: Some(Reason::Contracted), unsettled_for: Duration::ZERO });
+        world.plan.reported = Some(Reported { ready: Ready::True, reason: Some(Reason::Contracted) });
         world
     }
 
@@ -421,15 +420,12 @@ fn an_operation_that_takes_too_long_stalls_and_recovers() {
     assert_eq!(situation, Some(Situation::OperationTimedOut { id: ours(), after: Duration::from_secs(600) }));
     assert_eq!(wait, Wait::Resync);
     // A process that has just begun goes by what was reported before it.
-    let world = World::ready().plan(|plan| {
-        plan.reported = Some(Reported {
-            ready: Ready::False,
-            reason: Some(Reason::Processing),
-            unsettled_for: Duration::from_secs(601),
-        });
-    });
-    let (situation, _, _) = world.shown(Some(contract(ours(), OperationStatus::Processing))).rests();
-    assert_eq!(situation.expect("something to say").reason(), Reason::OperationTimedOut);
+    for reason in [Reason::Processing, Reason::OperationTimedOut] {
+        let reported = Reported { ready: Ready::False, reason: Some(reason) };
+        let world = World::ready().plan(|plan| plan.reported = Some(reported));
+        let (situation, _, _) = world.shown(Some(contract(ours(), OperationStatus::Processing))).rests();
+        assert_eq!(situation.expect("something to say").reason(), reason);
+    }
 }
 
 #[test]
@@ -672,6 +668,16 @@ fn observing_reports_and_changes_nothing() {
     assert_eq!((situation, id), (Some(Situation::Contracted { id: other(), observed: true }), IdChange::Keep));
     let (_, id, _) = observe(World::ready()).shown(None).listed(vec![]).rests();
     assert_eq!(id, IdChange::Keep);
+}
+
+#[test]
+fn an_owner_that_only_watches_for_now_keeps_its_secret_all_the_same() {
+    let observe = |world: World| {
+        World { credentials: World::new().credentials, ..world }
+            .plan(|plan| plan.management = ManagementPolicy::Observe)
+    };
+    assert_eq!(observe(World::ready()).step(), Step::Act(Act::ProtectSecret));
+    assert_eq!(observe(World::new()).step(), Step::Look(Look::List), "what is not its own it leaves as it is");
 }
 
 #[test]

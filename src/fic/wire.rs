@@ -94,7 +94,11 @@ pub(super) fn newest_error(body: &[u8], id: &ContractId, secrets: &[&SecretStrin
 pub(super) fn words(body: &[u8], secrets: &[&SecretString]) -> Box<str> {
     serde_json::from_slice::<Value>(body)
         .ok()
-        .and_then(|value| error_words(value.get("error").unwrap_or(&value), secrets))
+        .and_then(|value| {
+            // What is nearest to a sentence: `error` may be a title only, beside the message.
+            let inside = value.get("error").filter(|error| error.is_object());
+            error_words(inside.unwrap_or(&value), secrets).or_else(|| error_words(value.get("error")?, secrets))
+        })
         .unwrap_or_default()
 }
 
@@ -227,6 +231,10 @@ mod tests {
     fn errors_give_only_their_message() {
         assert_eq!(&*words(br#"{"code":"X","message":"not\nallowed"}"#, &[]), "not allowed");
         assert_eq!(&*words(br#"{"error":{"code":401,"message":"no"}}"#, &[]), "no");
+        assert_eq!(&*words(br#"{"error":"no"}"#, &[]), "no");
+        assert_eq!(&*words(br#"{"error":"Bad Request","message":"no"}"#, &[]), "no");
+        assert_eq!(&*words(br#"{"error":null,"message":"no"}"#, &[]), "no");
+        assert_eq!(&*words(br#""no""#, &[]), "no");
         assert_eq!(&*words(b"<html>Bad Gateway</html>", &[]), "");
     }
 

@@ -5,7 +5,7 @@ use crate::condition::{Ready, Reason};
 use crate::contract::OperationStatus;
 use crate::facts::Reported;
 
-const START: Duration = Duration::from_secs(100);
+const START: Duration = Duration::from_secs(10_000);
 
 fn settings() -> Settings {
     Settings {
@@ -165,7 +165,9 @@ fn after_a_delete_the_looks_count_that_show_nothing_of_it_and_a_failure_is_kept(
     assert_eq!(shown(&mut memory, OperationStatus::Processing, 9), Some((2, false)));
     memory.woken();
     assert!(memory.delete.is_some());
-    assert_eq!(shown(&mut memory, OperationStatus::Error, 13), Some((2, true)));
+    assert_eq!(shown(&mut memory, OperationStatus::Error, 7), Some((2, false)), "it may be an older one");
+    assert_eq!(shown(&mut memory, OperationStatus::Error, 13), Some((3, true)));
+    assert_eq!(shown(&mut memory, OperationStatus::Processing, 17), Some((3, true)));
     memory.woken();
     assert_eq!(memory.delete, None, "who asks for a look asks for another try");
 }
@@ -185,18 +187,74 @@ fn an_operation_is_in_progress_from_when_it_was_first_seen_to_be() {
     assert_eq!(shown(&plan, &[other(), OperationStatus::Processing]), Some(at(50)));
     assert_eq!(shown(&plan, &[OperationStatus::Processing, OperationStatus::Completed]), None);
     assert_eq!(shown(&plan, &[OperationStatus::Processing, OperationStatus::Error]), None);
-    // What the status has said for a while was so before this process came.
+    // What took too long for the process before this one takes too long.
     for (reason, since) in [
-        (Reason::Processing, at(30)),
-        (Reason::OperationTimedOut, at(30)),
-        (Reason::Purchasing, at(50)),
+        (Reason::OperationTimedOut, at(50) - settings().operation_timeout),
+        (Reason::Processing, at(50)),
         (Reason::Contracted, at(50)),
     ] {
-        let unsettled_for = Duration::from_secs(20);
-        let reported = Some(Reported { ready: Ready::False, reason: Some(reason), unsettled_for });
+        let reported = Some(Reported { ready: Ready::False, reason: Some(reason) });
         let plan = PlanFacts { reported, ..plan.clone() };
         assert_eq!(shown(&plan, &[OperationStatus::Processing]), Some(since), "{reason:?}");
     }
+}
+
+#[test]
+fn a_record_that_this_process_has_not_left_says_that_something_may_have_been_bought() {
+    let (open, mut memory) = open();
+    let bare = PlanFacts { finalizer: false, ..open.clone() };
+    let owner = PlanFacts { id: Some(id(1)), ..open.clone() };
+    let unsent = Create::Open { empty_looks: 0, resent: 0 };
+    let mut met = |learnt: Option<News>, plan: &PlanFacts| {
+        if let Some(news) = learnt {
+            if matches!(news, News::FinalizerAdded | News::IdForgotten(_)) {
+                memory.opens_record();
+            }
+            memory.learn(&news, plan, &settings(), START);
+        }
+        memory.meet(plan);
+        memory.create.clone()
+    };
+    assert_eq!(met(Some(News::FinalizerRemoved), &bare), Create::Unsent);
+    assert_eq!(met(Some(News::FinalizerAdded), &open), Create::Unsent, "by this process itself");
+    assert_eq!(met(None, &open), Create::Unsent);
+    assert_eq!(met(Some(News::IdRecorded), &owner), Create::Unsent);
+    assert_eq!(met(None, &open), unsent, "somebody took the id out");
+    assert_eq!(met(Some(News::IdRecorded), &owner), Create::Unsent);
+    assert_eq!(met(Some(News::IdForgotten(Some(id(1)))), &open), Create::Unsent, "by this process itself");
+    assert_eq!(met(Some(News::FinalizerRemoved), &bare), Create::Unsent);
+    assert_eq!(met(None, &open), unsent, "somebody else put it on");
+    let accepted = News::Created(Sent::Accepted(contract(1, OperationStatus::Processing)));
+    assert_eq!(met(Some(accepted), &open), Create::Accepted(contract(1, OperationStatus::Processing)));
+}
+
+#[test]
+fn a_conflict_may_be_about_the_contract_that_was_given_up_as_lost() {
+    let (plan, fresh) = open();
+    let conflict = || News::Created(Sent::Refused(Trouble::Conflict { words: "".into() }));
+    let after = |lost, create: Create, news: &News| {
+        let mut memory = Memory { lost, create, ..fresh.clone() };
+        memory.learn(news, &plan, &settings(), START);
+        memory.create
+    };
+    assert_eq!(after(Some(id(1)), Create::Unsent, &conflict()), Create::Unsent);
+    assert_eq!(after(None, Create::Unsent, &conflict()), Create::Refused);
+    let rejected = News::Created(Sent::Refused(Trouble::Rejected { words: "".into() }));
+    assert_eq!(after(Some(id(1)), Create::Unsent, &rejected), Create::Refused);
+    let open = Create::Open { empty_looks: 3, resent: 0 };
+    assert_eq!(after(Some(id(1)), open, &conflict()), Create::Open { empty_looks: 0, resent: 1 });
+}
+
+#[test]
+fn another_contract_takes_its_own_time() {
+    let (plan, mut memory) = owner();
+    let in_progress = Some(at(1));
+    memory.in_progress_since = in_progress;
+    memory.learn(&News::IdForgotten(Some(id(1))), &plan, &settings(), at(9));
+    assert_eq!(memory.in_progress_since, None);
+    memory.in_progress_since = in_progress;
+    memory.learn(&News::IdRecorded, &plan, &settings(), at(9));
+    assert_eq!(memory.in_progress_since, Some(at(9)));
 }
 
 #[test]

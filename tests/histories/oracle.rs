@@ -187,6 +187,7 @@ impl Oracle {
     pub fn memory_lost(&mut self, store: &Store) {
         self.accepted.clear();
         self.deleted.clear();
+        self.hold_until.clear();
         for (_, plan) in store.all(Kind::Plan) {
             if has_finalizer(plan, CONTRACT) && recorded(plan).is_none() {
                 self.truths.entry(uid(plan).to_owned()).or_default().ambiguous = true;

@@ -200,7 +200,7 @@ impl World {
         let plan = &mut self.plans[number];
         // The cache has what the watch has told, which may be behind.
         let Some(known) = plan.known.clone() else { return };
-        plan.memory.get_or_insert_with(|| Memory::fresh(&known, Duration::ZERO));
+        plan.memory.get_or_insert_with(|| Memory::fresh(&known, Duration::ZERO)).meet(&known);
         let stale = plan.object.as_ref() != Some(&known);
         let credentials = self.secret.facts();
         let claim = self.claim(number, |plan| plan.known.as_ref());
@@ -249,6 +249,11 @@ impl World {
         let mut next = self.clone();
         let mut operator = next.plans[number].operator.take().unwrap();
         let before = operator.plan.clone();
+        if step.opens_record()
+            && let Some(memory) = &mut next.plans[number].memory
+        {
+            memory.opens_record();
+        }
         let came = next.effect(number, &mut operator, step, luck)?;
         let plan = &mut next.plans[number];
         if plan.object.is_none() {
@@ -466,8 +471,7 @@ impl World {
         // The id of what was bought is written whatever else has changed.
         operator.stale &= !(purchased && verdict.id != IdChange::Keep);
         let situation = &verdict.situation;
-        let reported =
-            Reported { ready: situation.ready(), reason: Some(situation.reason()), unsettled_for: Duration::ZERO };
+        let reported = Reported { ready: situation.ready(), reason: Some(situation.reason()) };
         let written = self.write(number, operator, |plan| {
             plan.reported = Some(reported);
             match &verdict.id {

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use clap::Parser;
 use fic_support_operator::cli::Cli;
-use fic_support_operator::clock::Clock;
 use fic_support_operator::contract::ContractId;
 use fic_support_operator::credentials::{Credentials, CredentialsSecret};
 use fic_support_operator::fic::courier::{Courier, Silence};
@@ -338,7 +337,7 @@ proptest! {
             "spec": { "tenantID": TENANT, "credentialsSecretRef": { "name": "c" }, "ofALaterVersion": more },
         });
         if let Ok(plan) = serde_json::from_value::<PremiumSupportPlan>(plan) {
-            let facts = plan_facts(&plan, Clock::default());
+            let facts = plan_facts(&plan);
             prop_assert!(facts.id.is_none_or(|id| ContractId::parse(id.as_str()).is_some()));
         }
     }
