@@ -80,7 +80,7 @@ impl Memory {
         let create = if plan.finalizer { Create::Open { empty_looks: 0, resent: 0 } } else { Create::Unsent };
         Self {
             create,
-            opened_record: plan.finalizer && plan.id.is_none(),
+            opened_record: false,
             delete: None,
             lost: None,
             absences: 0,
@@ -103,7 +103,6 @@ impl Memory {
         if may_have_bought && !self.opened_record && is_certain {
             self.create = Create::Open { empty_looks: 0, resent: 0 };
         }
-        self.opened_record |= may_have_bought;
     }
 
     /// The plan is about to be left with the finalizer and no id. That is kept before it is written: the answer may get lost.

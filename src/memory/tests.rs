@@ -189,7 +189,7 @@ fn an_operation_is_in_progress_from_when_it_was_first_seen_to_be() {
     assert_eq!(shown(&plan, &[OperationStatus::Processing, OperationStatus::Error]), None);
     // What took too long for the process before this one takes too long.
     for (reason, since) in [
-        (Reason::OperationTimedOut, at(50) - settings().operation_timeout),
+        (Reason::OperationTimedOut, at(50).saturating_sub(settings().operation_timeout)),
         (Reason::Processing, at(50)),
         (Reason::Contracted, at(50)),
     ] {
@@ -215,6 +215,7 @@ fn a_record_that_this_process_has_not_left_says_that_something_may_have_been_bou
         memory.meet(plan);
         memory.create.clone()
     };
+    assert_eq!(met(None, &open), unsent, "by a process before this one");
     assert_eq!(met(Some(News::FinalizerRemoved), &bare), Create::Unsent);
     assert_eq!(met(Some(News::FinalizerAdded), &open), Create::Unsent, "by this process itself");
     assert_eq!(met(None, &open), Create::Unsent);
@@ -233,7 +234,7 @@ fn a_conflict_may_be_about_the_contract_that_was_given_up_as_lost() {
     let (plan, fresh) = open();
     let conflict = || News::Created(Sent::Refused(Trouble::Conflict { words: "".into() }));
     let after = |lost, create: Create, news: &News| {
-        let mut memory = Memory { lost, create, ..fresh.clone() };
+        let mut memory = Memory { create, lost, ..fresh.clone() };
         memory.learn(news, &plan, &settings(), START);
         memory.create
     };

@@ -74,6 +74,8 @@ pub struct Stage {
     pub simulator: Simulator,
     pub client: Client,
     operators: Vec<Operator>,
+    /// So much had been asked of the API server before.
+    audited: usize,
     flags: Vec<String>,
     environment: Vec<(String, String)>,
 }
@@ -134,6 +136,7 @@ impl Stage {
             simulator,
             client,
             operators: vec![],
+            audited: Self::audit().len(),
             flags: vec![],
             environment: vec![],
         };
@@ -155,6 +158,11 @@ impl Stage {
         self
     }
 
+    /// Other flags than those for the operators that are started from now on.
+    pub fn set_flags(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(ToString::to_string).collect();
+    }
+
     /// A variable in the environment of the operators that are started from now on.
     pub fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.into(), value.into()));
@@ -169,12 +177,17 @@ impl Stage {
 
     /// Starts an operator with the rights of its own service account.
     pub async fn start_operator(&mut self) -> usize {
+        self.start_operator_until(&["the caches are complete", "standing by"]).await
+    }
+
+    /// Starts an operator, and waits for one of these words in its log.
+    pub async fn start_operator_until(&mut self, words: &[&str]) -> usize {
         let operator = self.spawn_operator();
         self.operators.push(operator);
         let number = self.operators.len() - 1;
         self.wait("the operator to be up", || {
             let log = self.operators[number].log();
-            async move { log.contains("the caches are complete") || log.contains("standing by") }
+            async move { words.iter().any(|words| log.contains(words)) }
         })
         .await;
         number
@@ -262,6 +275,12 @@ impl Stage {
 
     pub async fn patch_spec(&self, name: &str, spec: Value) {
         self.plans().patch(name, &PatchParams::default(), &Patch::Merge(json!({ "spec": spec }))).await.unwrap();
+    }
+
+    /// Puts a label on a plan.
+    pub async fn label(&self, name: &str, label: &str, value: &str) {
+        let patch = json!({ "metadata": { "labels": { label: value } } });
+        self.plans().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     }
 
     pub async fn delete(&self, name: &str) {
@@ -377,9 +396,11 @@ impl Stage {
         if output.status.success() { Ok(out.into()) } else { Err(err.into()) }
     }
 
-    /// Its own rights are enough, here and outside of its namespace. (In a namespace that is going away nobody may make an Event.)
+    /// Its own rights have been enough since the test began, here and outside of its namespace. (In a namespace that is going away nobody may
+    /// make an Event.)
     pub fn was_never_forbidden(&self) {
-        let forbidden = Self::audit().into_iter().filter(|entry| entry["responseStatus"]["code"] == 403);
+        let forbidden = Self::audit().into_iter().skip(self.audited);
+        let forbidden = forbidden.filter(|entry| entry["responseStatus"]["code"] == 403);
         let forbidden = forbidden.filter(|entry| entry["objectRef"]["resource"] != "events").collect::<Vec<_>>();
         assert!(forbidden.is_empty(), "{forbidden:#?}");
     }
@@ -395,17 +416,23 @@ impl Stage {
 
     /// So many writes of plans it takes, and not one more. The audit log tells of a write a moment after everybody can see it.
     pub async fn has_written_plans(&self, times: usize) {
-        self.wait("the writes to be in the audit log", || async { self.plan_writes() >= times }).await;
-        assert_eq!(self.plan_writes(), times);
+        self.wait("the writes to be in the audit log", || async { self.writes("premiumsupportplans") >= times }).await;
+        assert_eq!(self.writes("premiumsupportplans"), times);
     }
 
-    /// How often operators have written plans of this namespace, as far as the audit log tells yet.
-    fn plan_writes(&self) -> usize {
-        let of_plan = |entry: &&Value| {
+    /// The same of Secrets.
+    pub async fn has_written_secrets(&self, times: usize) {
+        self.wait("the writes to be in the audit log", || async { self.writes("secrets") >= times }).await;
+        assert_eq!(self.writes("secrets"), times);
+    }
+
+    /// How often operators have written these objects of this namespace, as far as the audit log tells yet.
+    fn writes(&self, resource: &str) -> usize {
+        let of_these = |entry: &&Value| {
             let object = &entry["objectRef"];
-            object["resource"] == "premiumsupportplans" && object["namespace"] == self.namespace.as_str()
+            object["resource"] == resource && object["namespace"] == self.namespace.as_str()
         };
-        Self::audit().iter().filter(of_plan).filter(|entry| entry["verb"] == "patch").count()
+        Self::audit().iter().filter(of_these).filter(|entry| entry["verb"] == "patch").count()
     }
 
     /// All there is to say when something went wrong.

@@ -56,3 +56,26 @@ async fn a_tenant_that_hangs_does_not_hold_up_another() {
     stage.simulator.clear_faults();
     stage.reaches("hanging", "Contracted").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_share_a_secret_in_peace() {
+    let mut stage = Stage::empty().await;
+    stage.create_secret().await;
+    for shard in ["a", "b"] {
+        stage.set_flags(&[&format!("--label-selector=shard={shard}")]);
+        stage.start_operator().await;
+        stage.apply(shard, json!({})).await;
+        stage.label(shard, "shard", shard).await;
+        stage.reaches(shard, "Contracted").await;
+        stage.tenant = new_tenant();
+    }
+    stage.secret_is_protected(true).await;
+    stage.delete("a").await;
+    stage.is_gone("a").await;
+    // Both have looked by then, and the Secret is what it was: the other shard's contract depends on it.
+    stage.has_written_secrets(1).await;
+    stage.delete("b").await;
+    stage.is_gone("b").await;
+    stage.secret_is_protected(false).await;
+    stage.has_written_secrets(2).await;
+}
