@@ -167,7 +167,8 @@ fn after_a_delete_the_looks_count_that_show_nothing_of_it_and_a_failure_is_kept(
     assert!(memory.delete.is_some());
     assert_eq!(shown(&mut memory, OperationStatus::Error, 7), Some((2, false)), "it may be an older one");
     assert_eq!(shown(&mut memory, OperationStatus::Error, 13), Some((3, true)));
-    assert_eq!(shown(&mut memory, OperationStatus::Processing, 17), Some((3, true)));
+    assert_eq!(shown(&mut memory, OperationStatus::Error, 17), Some((4, true)));
+    assert_eq!(shown(&mut memory, OperationStatus::Processing, 21), Some((4, true)));
     memory.woken();
     assert_eq!(memory.delete, None, "who asks for a look asks for another try");
 }

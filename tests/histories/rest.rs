@@ -72,7 +72,7 @@ fn secret_is_kept(world: &World, id: &Id, plan: &Value) -> Result<(), String> {
     let name = plan["spec"]["credentialsSecretRef"]["name"].as_str().unwrap_or_default();
     let secret = world.store.get(&Id::new(Kind::Secret, &id.namespace, name));
     let kept = secret.is_none_or(|secret| is_deleting(secret) || has_finalizer(secret, IN_USE));
-    if kept || !has_finalizer(plan, CONTRACT) || plan["spec"]["managementPolicy"] == "Observe" {
+    if kept || !has_finalizer(plan, CONTRACT) {
         return Ok(());
     }
     Err(format!("rule 8: it carries the finalizer, and its Secret does not: {plan}"))
