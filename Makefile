@@ -40,6 +40,12 @@ prove: ## The model check within wider bounds; needs some gigabytes and minutes
 rules: ## Switch each rule off in turn and see what notices; writes tests/rules/README.md
 	tests/rules/run
 
+.PHONY: faults
+faults:
+	@for fault in tests/rules/faults/*.patch; do \
+		git apply --check $$fault || { echo "$$fault does not fit the code any more: make it anew"; exit 1; }; \
+	done
+
 MUTANTS_VERSION := 25.3.1
 MUTANTS := $(CACHE)/cargo-mutants-$(MUTANTS_VERSION)/bin/cargo-mutants
 
@@ -51,7 +57,7 @@ $(MUTANTS):
 	cargo install --locked --quiet --root $(CACHE)/cargo-mutants-$(MUTANTS_VERSION) cargo-mutants@$(MUTANTS_VERSION)
 
 .PHONY: check
-check: fmt-check clippy docs deny ## Format, lints, documentation, dependencies
+check: fmt-check clippy docs deny faults ## Format, lints, documentation, dependencies
 
 .PHONY: build
 build: ## Build all of it
