@@ -225,6 +225,8 @@ impl World {
             return match mishap(&mut chance) {
                 // Only Show asks about an id that the answer can be held against.
                 Mishap::WrongId if call != "Show" => Some(Mishap::WrongTenant),
+                // Nor has a List that wrongly shows nothing a second witness before the first create.
+                Mishap::WrongAbsence if call != "Show" => Some(Mishap::Empty),
                 mishap => Some(mishap),
             };
         }
