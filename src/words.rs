@@ -43,9 +43,14 @@ pub fn message(situation: &Situation, subject: Subject<'_>) -> String {
 fn sentence(situation: &Situation, subject: Subject<'_>) -> String {
     let Subject { tenant, secret, .. } = subject;
     match situation {
-        Situation::Contracted { id, observed: false } => format!("Contract {id} is in force."),
+        Situation::Contracted { id, observed: false } => {
+            format!("Contract {id} is in force. It is looked at from time to time; nothing needs to be done.")
+        }
         Situation::Contracted { id, observed: true } => {
-            format!("Contract {id} is in force. managementPolicy is Observe: it is only watched.")
+            format!(
+                "Contract {id} is in force. managementPolicy is Observe: it is only watched. To have the plan keep it set \
+                 managementPolicy: Manage."
+            )
         }
         Situation::Purchasing { cause: None } => format!(
             "A create may have been sent for tenant {tenant} and its outcome is not known. FIC is being asked whether the contract \
@@ -78,13 +83,13 @@ fn sentence(situation: &Situation, subject: Subject<'_>) -> String {
         Situation::Troubled(trouble) => trouble_sentence(trouble, subject),
         Situation::Unseen { trouble, silence } => format!(
             "The contract could not be looked at for {} or more ({}). It is looked for again and again, ever more slowly; it was in \
-             force when last seen.",
+             force when last seen. If this lasts, see to the network and to the operator's endpoints.",
             in_words(*silence),
             brief(trouble)
         ),
         Situation::NotContracted => format!(
             "Tenant {tenant} has no Premium contract. managementPolicy is Observe, so none is bought; the tenant is looked at \
-             again from time to time."
+             again from time to time. To buy one set managementPolicy: Manage."
         ),
         Situation::Suspended => {
             "The plan is suspended: nothing is looked at and nothing is changed. Set suspend: false to go on.".into()
@@ -188,7 +193,8 @@ fn trouble_sentence(trouble: &Trouble, subject: Subject<'_>) -> String {
     match trouble {
         Trouble::Unavailable { .. } | Trouble::Conflict { .. } => {
             format!(
-                "FIC cannot be reached or does not answer properly ({}). It is tried again, ever more slowly.",
+                "FIC cannot be reached or does not answer properly ({}). It is tried again, ever more slowly; if \
+                 it lasts, see to the network and to the operator's endpoints.",
                 brief(trouble)
             )
         }
