@@ -10,7 +10,6 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -74,13 +73,13 @@ fn intend(context: &Context, view: &View) -> Result<(), Interrupt> {
     if !context.directory.intend(&view.key, &secret, seen) {
         return Err(Interrupt::SecretBusy);
     }
-    let cached = context.secrets.get(&ObjectRef::new(&secret.name).within(&secret.namespace));
+    let cached = context.secret(&secret);
     let cached = cached.ok_or(Interrupt::Conflict)?;
     if version(cached.metadata.resource_version.as_deref()) > seen { Err(Interrupt::Conflict) } else { Ok(()) }
 }
 
 fn current_finalizers(context: &Context, secret: &Key) -> Result<Vec<String>, Interrupt> {
-    let cached = context.secrets.get(&ObjectRef::new(&secret.name).within(&secret.namespace));
+    let cached = context.secret(secret);
     let cached = cached.ok_or(Interrupt::Conflict)?;
     Ok(cached.finalizers().iter().filter(|name| *name != IN_USE_FINALIZER).cloned().collect())
 }

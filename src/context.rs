@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kube::Client;
-use kube::runtime::reflector::Store;
+use kube::runtime::reflector::{ObjectRef, Store};
 
 use crate::bells::Bells;
 use crate::clock::Clock;
 use crate::credentials::CredentialsSecret;
-use crate::directory::Directory;
+use crate::directory::{Directory, Key};
 use crate::facts::Settings;
 use crate::fic::Fic;
 use crate::lead::Lead;
@@ -54,6 +54,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// A Secret of our type, as the cache has it.
+    pub fn secret(&self, key: &Key) -> Option<Arc<CredentialsSecret>> {
+        self.secrets.get(&ObjectRef::new(&key.name).within(&key.namespace))
+    }
+
     /// Whether the process is to end.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)

@@ -9,7 +9,6 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 use tracing::debug;
 
 use crate::act;
@@ -28,7 +27,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Looks at the Secrets it is told of, until the process ends.
 pub async fn run(context: Arc<Context>, mut told: UnboundedReceiver<Key>, bells: Bells) {
     while let Some(key) = told.next().await {
-        let cached = context.secrets.get(&ObjectRef::new(&key.name).within(&key.namespace));
+        let cached = context.secret(&key);
         let Some(secret) = cached.filter(|secret| secret.finalizers().iter().any(|name| name == IN_USE_FINALIZER))
         else {
             continue;

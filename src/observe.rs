@@ -7,7 +7,6 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::ListParams;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use tracing::warn;
 
@@ -74,9 +73,7 @@ impl View {
     /// Whether the Secret is being deleted, or gone, since this pass has read it.
     fn secret_is_going(&self, context: &Context) -> bool {
         let Credentials::Usable { deleting: false, .. } = self.credentials else { return false };
-        let key = self.secret();
-        let cached = context.secrets.get(&ObjectRef::new(&key.name).within(&key.namespace));
-        cached.is_none_or(|secret| secret.metadata.deletion_timestamp.is_some())
+        context.secret(&self.secret()).is_none_or(|secret| secret.metadata.deletion_timestamp.is_some())
     }
 
     /// What would wake the plan if it changed.
@@ -104,7 +101,7 @@ impl View {
 
     fn read_secret(&mut self, context: &Context) {
         let key = self.secret();
-        let found = context.secrets.get(&ObjectRef::new(&key.name).within(&key.namespace));
+        let found = context.secret(&key);
         let Some(secret) = found.as_deref() else { return };
         self.secret_version.clone_from(&secret.metadata.resource_version);
         match &secret.credentials.0 {

@@ -75,6 +75,14 @@ async fn one_of_each(stage: &Stage, tenants: &BTreeMap<String, String>) {
     stage.secret_is_protected(false).await;
 }
 
+/// The user deletes every plan; each contract goes, and nothing was done twice or without the right to.
+async fn all_leave(stage: &Stage, tenants: &BTreeMap<String, String>) {
+    stage.kubectl_prints(&["delete", "psplan", "--all", "--wait=false"]);
+    are_gone(stage).await;
+    one_of_each(stage, tenants).await;
+    stage.was_never_forbidden();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_killed_again_and_again_buys_and_abolishes_each_once() {
     let mut stage = Stage::empty().await;
@@ -140,10 +148,7 @@ async fn bad_tenants_hold_up_no_good_ones() {
     let began = Instant::now();
     are_ready(&stage).await;
     println!("{MANY} plans Ready {:?} after FIC was well again", began.elapsed());
-    stage.kubectl_prints(&["delete", "psplan", "--all", "--wait=false"]);
-    are_gone(&stage).await;
-    one_of_each(&stage, &tenants).await;
-    stage.was_never_forbidden();
+    all_leave(&stage, &tenants).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -312,10 +317,7 @@ async fn a_leader_killed_while_it_buys_is_followed_by_the_other_replica() {
     let began = Instant::now();
     are_ready(&stage).await;
     println!("{MANY} plans Ready {:?} after their leader was killed", began.elapsed());
-    stage.kubectl_prints(&["delete", "psplan", "--all", "--wait=false"]);
-    are_gone(&stage).await;
-    one_of_each(&stage, &tenants).await;
-    stage.was_never_forbidden();
+    all_leave(&stage, &tenants).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

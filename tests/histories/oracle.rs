@@ -119,7 +119,8 @@ fn is_retained(object: &Value) -> bool {
     is_observed(object) || text(object, "deletionPolicy", "Delete") == "Retain"
 }
 
-fn secret_of(id: &Id, plan: &Value) -> Id {
+/// The Secret that a plan names.
+pub fn secret_of(id: &Id, plan: &Value) -> Id {
     let name = plan["spec"]["credentialsSecretRef"]["name"].as_str().unwrap_or_default();
     Id::new(Kind::Secret, &id.namespace, name)
 }

@@ -3,7 +3,7 @@
 use fic_simulator::world::Contract;
 use serde_json::Value;
 
-use crate::oracle::{CONTRACT, IN_USE};
+use crate::oracle::{CONTRACT, IN_USE, secret_of};
 use crate::store::{Id, Kind, has_finalizer, is_deleting};
 use crate::world::World;
 
@@ -69,8 +69,7 @@ fn precedes(plan: &Value, other: &Value) -> bool {
 
 /// While a plan carries the finalizer, so does the Secret that it uses.
 fn secret_is_kept(world: &World, id: &Id, plan: &Value) -> Result<(), String> {
-    let name = plan["spec"]["credentialsSecretRef"]["name"].as_str().unwrap_or_default();
-    let secret = world.store.get(&Id::new(Kind::Secret, &id.namespace, name));
+    let secret = world.store.get(&secret_of(id, plan));
     let kept = secret.is_none_or(|secret| is_deleting(secret) || has_finalizer(secret, IN_USE));
     if kept || !has_finalizer(plan, CONTRACT) {
         return Ok(());
@@ -111,8 +110,7 @@ fn stands(world: &World, id: &Id, plan: &Value, reason: &str, contract: Option<&
 
 /// Something that only a person can mend, and that is really there.
 fn blocked(world: &World, id: &Id, plan: &Value, reason: &str, contract: Option<&Contract>) -> bool {
-    let name = plan["spec"]["credentialsSecretRef"]["name"].as_str().unwrap_or_default();
-    let secret = world.store.get(&Id::new(Kind::Secret, &id.namespace, name));
+    let secret = world.store.get(&secret_of(id, plan));
     let pair = secret.map(|secret| (&secret["data"]["apiKey"], &secret["data"]["apiSecret"]));
     match reason {
         "CredentialsMissing" => secret.is_none_or(is_deleting),
