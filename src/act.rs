@@ -24,6 +24,7 @@ use crate::observe::View;
 use crate::pass::News;
 use crate::plan::{CONTRACT_FINALIZER, PremiumSupportPlan, version};
 use crate::report::{self, Announcement};
+use crate::text;
 
 /// How long an Event may take to be written.
 const EVENT_PATIENCE: Duration = Duration::from_secs(2);
@@ -59,7 +60,7 @@ async fn protect_secret(context: &Context, view: &mut View) -> Result<News, Inte
     // Of this version it carries the finalizer. Whether it still does, the directory knows: the plan may have gone meanwhile, and the
     // Secret have been let go before this answer came.
     view.secret_version = written.metadata.resource_version;
-    if let crate::facts::Credentials::Usable { protected, .. } = &mut view.credentials {
+    if let crate::facts::Credentials::Seen { protected, .. } = &mut view.credentials {
         *protected = true;
     }
     Ok(News::SecretProtected)
@@ -208,7 +209,9 @@ async fn announce(context: &Context, plan: &PremiumSupportPlan, announcement: An
     let events = Api::<Event>::namespaced(context.client.clone(), &plan.namespace().unwrap_or_default());
     match timeout(EVENT_PATIENCE, events.create(&PostParams::default(), &event)).await {
         Ok(Ok(_)) => context.metrics.wrote("event"),
-        Ok(Err(error)) => debug!(plan = plan.name_any(), reason, %error, "an Event could not be written"),
+        Ok(Err(error)) => {
+            debug!(plan = plan.name_any(), reason, error = %text::error(&error), "an Event could not be written");
+        }
         Err(_) => debug!(plan = plan.name_any(), reason, "an Event could not be written in time"),
     }
 }

@@ -63,10 +63,10 @@ pub struct Reported {
 pub enum Credentials {
     /// Not among the Secrets of our type: it does not exist, or it is of another type.
     NotSeen,
-    /// Something is wrong with it.
-    Invalid(Defect),
-    /// It can be used.
-    Usable {
+    /// It is there.
+    Seen {
+        /// What is wrong with it, if it cannot be used.
+        defect: Option<Defect>,
         /// It carries the finalizer that keeps it while a contract depends on it.
         protected: bool,
         /// It is being deleted.

@@ -3,6 +3,7 @@
 //! A plan puts the finalizer on when it is about to buy; nobody but this takes it off, one Secret at a time. The directory knows
 //! which plans depend on a Secret and which are about to, so a Secret is never let go from under one of them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use kube::ResourceExt;
 use tracing::debug;
 
 use crate::act;
+use crate::backoff;
 use crate::bells::Bells;
 use crate::context::Context;
 use crate::credentials::{CredentialsSecret, IN_USE_FINALIZER};
@@ -20,16 +22,19 @@ use crate::interrupt::Interrupt;
 use crate::observe;
 use crate::plan::version;
 use crate::release::Outcome;
+use crate::text;
 
-/// How long to wait before a Secret that could not be let go is looked at again.
-const RETRY: Duration = Duration::from_secs(1);
+/// The longest wait before a Secret that could not be let go is looked at again: plans may be waiting for what becomes of it.
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
 
 /// Looks at the Secrets it is told of, until the process ends.
 pub async fn run(context: Arc<Context>, mut told: UnboundedReceiver<Key>, bells: Bells) {
+    let mut failures = HashMap::<Key, u32>::new();
     while let Some(key) = told.next().await {
         let cached = context.secret(&key);
         let Some(secret) = cached.filter(|secret| secret.finalizers().iter().any(|name| name == IN_USE_FINALIZER))
         else {
+            failures.remove(&key);
             continue;
         };
         let version = version(secret.metadata.resource_version.as_deref());
@@ -41,18 +46,23 @@ pub async fn run(context: Arc<Context>, mut told: UnboundedReceiver<Key>, bells:
             // The other shard lets it go.
             Ok(None) => Outcome::Kept,
             Err(interrupt) => {
-                debug!(secret = %key, %interrupt, "not let go yet");
+                debug!(secret = %key, error = %text::error(&interrupt), "not let go yet");
                 outcome_of(&interrupt)
             }
         };
         context.directory.end_release(&key, outcome);
         match outcome {
             // The watch brings what there is to see.
-            Outcome::Done(_) | Outcome::Changed | Outcome::Kept => {}
+            Outcome::Done(_) | Outcome::Changed | Outcome::Kept => {
+                failures.remove(&key);
+            }
             Outcome::NotSent | Outcome::Unknown => {
+                let failures = failures.entry(key.clone()).or_default();
+                *failures = failures.saturating_add(1);
+                let wait = backoff::after(*failures).min(LONGEST_RETRY);
                 let bells = bells.clone();
                 tokio::spawn(async move {
-                    tokio::time::sleep(RETRY).await;
+                    tokio::time::sleep(wait).await;
                     bells.check_secret(key);
                 });
             }

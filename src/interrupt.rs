@@ -21,7 +21,7 @@ pub enum Interrupt {
     #[error("the operator is shutting down")]
     Stopping,
     /// The API server could not be asked.
-    #[error("the API server: {0}")]
+    #[error("the API server")]
     Kubernetes(#[source] kube::Error),
     /// A decision that cannot be carried out: a defect of the operator.
     #[error("defect: {0}")]

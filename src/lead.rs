@@ -19,6 +19,8 @@ use kube::{Api, Client};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
+use crate::text;
+
 /// How long others leave a lease alone.
 const LEASE_DURATION: Duration = Duration::from_secs(15);
 /// How long a holder leads without having renewed.
@@ -148,7 +150,7 @@ impl Candidate {
         });
         match released.await {
             Ok(Ok(())) => info!(lease = self.name, "gave the lead back"),
-            Ok(Err(error)) => warn!(lease = self.name, %error, "could not give the lead back"),
+            Ok(Err(error)) => warn!(lease = self.name, error = %text::error(&error), "could not give the lead back"),
             Err(_) => warn!(lease = self.name, "could not give the lead back in time"),
         }
     }
@@ -163,7 +165,7 @@ impl Candidate {
             }
             Ok(Ok(false)) => false,
             Ok(Err(error)) => {
-                warn!(lease = self.name, %error, "could not reach the lease");
+                warn!(lease = self.name, error = %text::error(&error), "could not reach the lease");
                 false
             }
             Err(_) => {

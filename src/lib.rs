@@ -9,6 +9,7 @@
 //! - The process: [`run`], [`controller`], [`context`], [`turns`], [`notes`], [`interrupt`], [`health`], [`metrics`].
 
 pub mod act;
+pub mod backoff;
 pub mod bells;
 pub mod claim;
 pub mod cli;

@@ -72,7 +72,7 @@ impl View {
 
     /// Whether the Secret is being deleted, or gone, since this pass has read it.
     fn secret_is_going(&self, context: &Context) -> bool {
-        let Credentials::Usable { deleting: false, .. } = self.credentials else { return false };
+        let Credentials::Seen { deleting: false, .. } = self.credentials else { return false };
         context.secret(&self.secret()).is_none_or(|secret| secret.metadata.deletion_timestamp.is_some())
     }
 
@@ -81,10 +81,12 @@ impl View {
     pub fn stimulus(&self) -> Stimulus {
         let facts = match &self.credentials {
             // What the Secret's own finalizer does wakes a plan only where it is missing from a Secret in use.
-            Credentials::Usable { protected, deleting } => {
-                Credentials::Usable { protected: *protected || !self.facts.finalizer, deleting: *deleting }
-            }
-            other @ (Credentials::NotSeen | Credentials::Invalid(_)) => other.clone(),
+            Credentials::Seen { defect, protected, deleting } => Credentials::Seen {
+                defect: defect.clone(),
+                protected: *protected || !self.facts.finalizer,
+                deleting: *deleting,
+            },
+            Credentials::NotSeen => Credentials::NotSeen,
         };
         Stimulus {
             generation: self.plan.metadata.generation,
@@ -104,19 +106,16 @@ impl View {
         let found = context.secret(&key);
         let Some(secret) = found.as_deref() else { return };
         self.secret_version.clone_from(&secret.metadata.resource_version);
-        match &secret.credentials.0 {
-            Err(defect) => self.credentials = Credentials::Invalid(defect.clone()),
-            Ok(credentials) => {
-                self.credentials = Credentials::Usable {
-                    protected: is_protected(context, &key, secret),
-                    deleting: secret.metadata.deletion_timestamp.is_some(),
-                };
-                self.access = Some(Access {
-                    tenant: self.plan.spec.tenant_id.as_str().into(),
-                    credentials: credentials::Credentials::clone(credentials),
-                });
-            }
-        }
+        let pair = secret.credentials.0.as_ref();
+        self.credentials = Credentials::Seen {
+            defect: pair.err().cloned(),
+            protected: is_protected(context, &key, secret),
+            deleting: secret.metadata.deletion_timestamp.is_some(),
+        };
+        self.access = pair.ok().map(|credentials| Access {
+            tenant: self.plan.spec.tenant_id.as_str().into(),
+            credentials: credentials::Credentials::clone(credentials),
+        });
     }
 }
 

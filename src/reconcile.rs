@@ -9,6 +9,7 @@ use kube::runtime::controller::Action;
 use tracing::{debug, error, info, warn};
 
 use crate::act;
+use crate::backoff::{self, spread};
 use crate::context::Context;
 use crate::decide::{Facts, Step, Verdict, Wait, decide};
 use crate::directory::Key;
@@ -18,13 +19,10 @@ use crate::notes::{Note, Stimulus};
 use crate::observe::{self, View};
 use crate::pass::{News, Pass};
 use crate::plan::{PremiumSupportPlan, version};
+use crate::text;
 
 /// More steps than any pass takes: a decision that never rests is a defect, and must not spin.
 const MOST_STEPS: usize = 40;
-/// The first wait of a backoff; each further one is twice as long.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-/// The longest wait of a backoff.
-const LONGEST_BACKOFF: Duration = Duration::from_mins(5);
 /// When the cache is behind our own write; the watch is faster than this.
 const CACHE_CATCH_UP: Duration = Duration::from_secs(1);
 
@@ -165,13 +163,13 @@ fn conclude(context: &Context, view: &View, mut note: Note, outcome: Result<Rest
     wait.map_or_else(Action::await_change, Action::requeue)
 }
 
-/// How long a wait is. Waits that many plans share are spread, so that they do not all come at once.
+/// How long a wait is.
 fn duration(context: &Context, memory: &Memory, wait: Wait) -> Option<Duration> {
     let settings = &context.settings;
     Some(match wait {
         Wait::Poll => spread(settings.poll_interval, 0.1),
         Wait::Resync => spread(settings.resync_interval, 0.1),
-        Wait::Backoff => backoff(memory.failures),
+        Wait::Backoff => backoff::after(memory.failures),
         Wait::Until(until) => until.saturating_sub(context.clock.uptime()),
         Wait::Change => return None,
     })
@@ -180,46 +178,22 @@ fn duration(context: &Context, memory: &Memory, wait: Wait) -> Option<Duration> 
 fn after_interrupt(view: &View, memory: &mut Memory, interrupt: &Interrupt) -> Duration {
     match interrupt {
         Interrupt::Conflict | Interrupt::SecretBusy => {
+            memory.failures = memory.failures.saturating_add(1);
             debug!(plan = %view.key, %interrupt, "tried again");
-            spread(FIRST_BACKOFF, 0.5)
+            backoff::after(memory.failures)
         }
         Interrupt::Gone | Interrupt::Stopping | Interrupt::NotLeading => {
             info!(plan = %view.key, %interrupt, "left alone");
-            FIRST_BACKOFF
+            backoff::FIRST
         }
         Interrupt::Kubernetes(_) => {
             memory.failures = memory.failures.saturating_add(1);
-            warn!(plan = %view.key, %interrupt, "tried again");
-            backoff(memory.failures)
+            warn!(plan = %view.key, error = %text::error(interrupt), "tried again");
+            backoff::after(memory.failures)
         }
         Interrupt::Defect(_) => {
             error!(plan = %view.key, %interrupt, "please report this");
-            LONGEST_BACKOFF
-        }
-    }
-}
-
-/// One second, doubling with each failure after the first, up to five minutes.
-fn backoff(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    spread(FIRST_BACKOFF.saturating_mul(1 << doublings).min(LONGEST_BACKOFF), 0.2)
-}
-
-/// A wait, made longer or shorter by up to this part of it.
-fn spread(wait: Duration, part: f64) -> Duration {
-    wait.mul_f64(1.0 + part * (fastrand::f64() * 2.0 - 1.0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_backoff_doubles_from_one_second_to_five_minutes() {
-        for (failures, seconds) in [(0, 1.0), (1, 1.0), (2, 2.0), (3, 4.0), (9, 256.0), (10, 300.0), (u32::MAX, 300.0)]
-        {
-            let wait = backoff(failures).as_secs_f64();
-            assert!((seconds * 0.8..=seconds * 1.2).contains(&wait), "{failures}: {wait}");
+            backoff::LONGEST
         }
     }
 }

@@ -9,7 +9,7 @@ use kube::{Client, Config};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::{error, info, warn};
+use tracing::info;
 
 use crate::cli::RunArgs;
 use crate::clock::Clock;
@@ -24,9 +24,9 @@ use crate::watch::Scope;
 /// How long a call to the API server may go without an answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What keeps the operator from starting.
+/// What keeps the operator from starting, or from going on.
 #[derive(Debug, Error)]
-pub enum StartError {
+pub enum RunError {
     /// No way to the API server is known.
     #[error("no configuration for the API server: {0}")]
     Kubeconfig(#[source] kube::config::InferConfigError),
@@ -42,18 +42,21 @@ pub enum StartError {
     /// Signals cannot be received.
     #[error("signals cannot be received: {0}")]
     Signals(#[source] std::io::Error),
+    /// Health and metrics are served no longer: whoever watches the process must see it end.
+    #[error("the server of health and metrics failed: {0}")]
+    Serve(#[source] std::io::Error),
 }
 
 /// Runs the operator until it is told to end.
 ///
 /// # Errors
-/// What keeps it from starting.
-pub async fn run(arguments: RunArgs) -> Result<(), StartError> {
-    let stop = stop_signal().map_err(StartError::Signals)?;
+/// What keeps it from starting, or from going on.
+pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
+    let stop = stop_signal().map_err(RunError::Signals)?;
     let metrics = Arc::new(Metrics::default());
     let health = Arc::new(Health::default());
     let address = arguments.http_bind_address;
-    let bound_error = |error| StartError::Bind(address, error);
+    let bound_error = |error| RunError::Bind(address, error);
     let listener = health::bind(address).await.map_err(bound_error)?;
     let bound = listener.local_addr().map_err(bound_error)?;
 
@@ -65,7 +68,7 @@ pub async fn run(arguments: RunArgs) -> Result<(), StartError> {
     let parts = Parts {
         client: client.clone(),
         watch_client,
-        fic: Arc::new(fic.map_err(StartError::FicClient)?),
+        fic: Arc::new(fic.map_err(RunError::FicClient)?),
         scope: Scope {
             namespaces: arguments.watch_namespaces.clone(),
             label_selector: arguments.label_selector.clone(),
@@ -90,10 +93,7 @@ pub async fn run(arguments: RunArgs) -> Result<(), StartError> {
     );
     let serve = health::run(listener, health, metrics);
     tokio::select! {
-        served = serve => match served {
-            Ok(()) => warn!("the server of health and metrics ended by itself"),
-            Err(error) => error!(%error, "the server of health and metrics failed"),
-        },
+        served = serve => served.map_err(RunError::Serve)?,
         () = work(&parts, &arguments, client, stop) => {}
     }
     info!("ended");
@@ -137,16 +137,16 @@ pub async fn lead(parts: &Parts, candidate: &mut Candidate, stop: &watch::Receiv
 }
 
 /// Two clients: a watch stays open without a word for minutes, a call must not.
-async fn clients() -> Result<(Client, Client), StartError> {
-    let mut config = Config::infer().await.map_err(StartError::Kubeconfig)?;
+async fn clients() -> Result<(Client, Client), RunError> {
+    let mut config = Config::infer().await.map_err(RunError::Kubeconfig)?;
     config.headers.push((USER_AGENT, HeaderValue::from_static(crate::USER_AGENT)));
     // Whether to try again, and when, is decided plan by plan.
     config.default_retry = false;
-    let watch_client = Client::try_from(config.clone()).map_err(StartError::KubernetesClient)?;
+    let watch_client = Client::try_from(config.clone()).map_err(RunError::KubernetesClient)?;
     config.read_timeout = Some(CALL_TIMEOUT);
     // Or the time that a connection was not used would count.
     config.reset_reader_on_write = true;
-    let client = Client::try_from(config).map_err(StartError::KubernetesClient)?;
+    let client = Client::try_from(config).map_err(RunError::KubernetesClient)?;
     Ok((client, watch_client))
 }
 

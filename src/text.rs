@@ -21,6 +21,13 @@ pub fn word(raw: &str, secrets: &[&SecretString]) -> Box<str> {
     clean(raw, WORD, secrets)
 }
 
+/// An error with its causes, as one message: the API server's words come from outside too.
+#[must_use]
+pub fn error(error: &dyn std::error::Error) -> Box<str> {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    words(&causes.map(ToString::to_string).collect::<Vec<_>>().join(": "), &[])
+}
+
 fn clean(raw: &str, most: usize, secrets: &[&SecretString]) -> Box<str> {
     let mut text = one_line(raw);
     for secret in secrets {
@@ -66,6 +73,16 @@ mod tests {
         assert_eq!(cut.chars().count(), WORDS + 1);
         assert!(cut.ends_with('…'));
         assert_eq!(word(&"x".repeat(1000), &[]).chars().count(), WORD + 1);
+    }
+
+    #[test]
+    fn an_error_tells_its_causes_on_one_line() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the call failed")]
+        struct Failed(#[source] std::io::Error);
+        let long = "x".repeat(WORDS);
+        let told = error(&Failed(std::io::Error::other(format!("no\u{1b}[31m\nway {long}"))));
+        assert!(told.starts_with("the call failed: no [31m way xxx") && told.ends_with('…'), "{told}");
     }
 
     #[test]

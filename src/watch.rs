@@ -25,6 +25,7 @@ use crate::directory::{Directory, Key};
 use crate::metrics::Metrics;
 use crate::notes::Notes;
 use crate::plan::RECONCILE_REQUESTED_AT;
+use crate::text;
 
 /// What is watched.
 #[derive(Clone, Debug, Default)]
@@ -175,7 +176,7 @@ fn plan_changed(guard: &WatchedPlan, directory: &Directory, bells: &Bells) {
         }
         Err(invalid) => {
             let key = Key::of(guard);
-            warn!(plan = %key, error = %invalid.error, "this plan cannot be decoded and is left alone; others go on");
+            warn!(plan = %key, error = %text::words(&invalid.error, &[]), "this plan cannot be decoded and is left alone; others go on");
             directory.put_undecodable(key);
         }
     }
@@ -246,22 +247,7 @@ fn watch_broke(what: &'static str, error: &watcher::Error, metrics: &Metrics) {
     {
         warn!(what, "not known to the API server: is the CustomResourceDefinition installed? It is tried again");
     } else {
-        warn!(what, error = %Chain(error), "the watch broke and is begun again");
-    }
-}
-
-/// An error with its causes.
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+        warn!(what, error = %text::error(error), "the watch broke and is begun again");
     }
 }
 

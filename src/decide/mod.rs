@@ -135,10 +135,13 @@ impl Facts<'_> {
     /// The credentials, if calls can be made with them, or what to do instead.
     fn usable_credentials(&self) -> Result<UsableCredentials, Step> {
         match self.credentials {
-            Credentials::Usable { protected, deleting } => {
-                Ok(UsableCredentials { protected: *protected, deleting: *deleting })
+            Credentials::Seen { defect, protected, deleting } => {
+                let credentials = UsableCredentials { protected: *protected, deleting: *deleting };
+                let Some(defect) = defect else { return Ok(credentials) };
+                // Kept it can be mended, even where nothing new can be created any more.
+                self.keep_secret(credentials)?;
+                Err(rest(Situation::CredentialsInvalid(defect.clone()), Wait::Resync))
             }
-            Credentials::Invalid(defect) => Err(rest(Situation::CredentialsInvalid(defect.clone()), Wait::Resync)),
             Credentials::NotSeen => Err(match self.pass.secret {
                 None => Step::Look(Look::Secret),
                 Some(Unseen::Absent) => rest(Situation::CredentialsMissing, Wait::Backoff),

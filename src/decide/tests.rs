@@ -26,6 +26,7 @@ use crate::trouble::Sent;
 
 const NOW: Duration = Duration::from_secs(100_000);
 
+#[derive(Clone)]
 struct World {
     settings: Settings,
     plan: PlanFacts,
@@ -83,7 +84,7 @@ impl World {
             },
             memory: Memory::fresh(&plan, NOW),
             plan,
-            credentials: Credentials::Usable { protected: false, deleting: false },
+            credentials: Credentials::Seen { defect: None, protected: false, deleting: false },
             claim: Claim::Ours,
             pass: Pass::default(),
         }
@@ -93,7 +94,7 @@ impl World {
     fn open() -> Self {
         let mut world = Self::new();
         world.plan.finalizer = true;
-        world.credentials = Credentials::Usable { protected: true, deleting: false };
+        world.credentials = Credentials::Seen { defect: None, protected: true, deleting: false };
         world.memory = Memory::fresh(&world.plan, NOW);
         world
     }
@@ -112,7 +113,7 @@ impl World {
     }
 
     fn protected(mut self) -> Self {
-        self.credentials = Credentials::Usable { protected: true, deleting: false };
+        self.credentials = Credentials::Seen { defect: None, protected: true, deleting: false };
         self
     }
 
@@ -351,7 +352,7 @@ fn an_id_that_was_only_watched_never_becomes_a_claim() {
 #[test]
 fn a_secret_that_is_being_deleted_buys_nothing_new() {
     let mut world = World::new();
-    world.credentials = Credentials::Usable { protected: true, deleting: true };
+    world.credentials = Credentials::Seen { defect: None, protected: true, deleting: true };
     let (situation, _, _) = world.listed(vec![]).rests();
     assert_eq!(situation, Some(Situation::CredentialsLeaving));
 }
@@ -359,7 +360,7 @@ fn a_secret_that_is_being_deleted_buys_nothing_new() {
 #[test]
 fn a_secret_in_use_is_protected_again_if_it_lost_its_finalizer() {
     let mut world = World::ready();
-    world.credentials = Credentials::Usable { protected: false, deleting: false };
+    world.credentials = Credentials::Seen { defect: None, protected: false, deleting: false };
     assert_eq!(world.step(), Step::Act(Act::ProtectSecret));
 }
 
@@ -548,7 +549,8 @@ fn a_refused_create_takes_back_the_finalizer_and_never_the_record_of_a_contract(
 #[test]
 fn a_deleted_plan_keeps_its_secret_unless_that_is_too_late() {
     let with = |protected, deleting| {
-        World { credentials: Credentials::Usable { protected, deleting }, ..World::ready().deleting() }.step()
+        World { credentials: Credentials::Seen { defect: None, protected, deleting }, ..World::ready().deleting() }
+            .step()
     };
     assert_eq!(with(false, false), Step::Act(Act::ProtectSecret));
     for (protected, deleting) in [(false, true), (true, false), (true, true)] {
@@ -569,7 +571,22 @@ fn credentials_are_told_apart() {
         Some(Situation::CredentialsInvalid(Defect::WrongType))
     );
     let defect = Defect::KeyMissing("apiKey");
-    assert_eq!(with(Credentials::Invalid(defect.clone())).rests().0, Some(Situation::CredentialsInvalid(defect)));
+    let invalid = |protected, deleting| Credentials::Seen { defect: Some(defect.clone()), protected, deleting };
+    assert_eq!(with(invalid(false, false)).rests().0, Some(Situation::CredentialsInvalid(defect.clone())));
+}
+
+/// In a namespace that is going away a Secret can be mended, and none be created.
+#[test]
+fn a_secret_that_cannot_be_used_is_kept_too_by_whoever_may_need_it() {
+    let defect = Defect::KeyMissing("apiKey");
+    let invalid = |protected, deleting| Credentials::Seen { defect: Some(defect.clone()), protected, deleting };
+    for world in [World::ready(), World::ready().deleting(), World::open()] {
+        let with = |credentials| World { credentials, ..world.clone() };
+        assert_eq!(with(invalid(false, false)).step(), Step::Act(Act::ProtectSecret));
+        for (protected, deleting) in [(false, true), (true, false), (true, true)] {
+            assert_ne!(with(invalid(protected, deleting)).step(), Step::Act(Act::ProtectSecret));
+        }
+    }
 }
 
 #[test]

@@ -210,6 +210,10 @@ fn event(world: &mut World, namespace: &str, event: &Value) -> Answer {
     if world.leaving_namespaces.contains(namespace) {
         return failure(403);
     }
+    world.tell(|| format!("Event {} of {}: {}", event["reason"], event["regarding"]["name"], event["note"]));
+    if let Err(rule) = world.oracle.ledger.told(event) {
+        world.oracle.breaks(&rule);
+    }
     success(event)
 }
 

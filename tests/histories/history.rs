@@ -285,6 +285,9 @@ impl History {
                     let world = self.world.lock();
                     if world.writes == writes && rest::settled(&world).is_ok() {
                         self.check_calls(world.calls - calls)?;
+                        if !self.script.may_lose_events() {
+                            world.oracle.ledger.complete()?;
+                        }
                         return self.check_writes(&world);
                     }
                 }
@@ -337,8 +340,10 @@ impl History {
         let mut world = self.world.lock();
         world.tell(|| "the user deletes everything".into());
         outside(&mut world, Action::LockOut(false));
-        for namespace in ["alpha", "beta"] {
-            outside(&mut world, Action::Secret(Id::new(Kind::Secret, namespace, "credentials"), "good"));
+        for (namespace, name) in
+            [("alpha", "credentials"), ("alpha", "other"), ("beta", "credentials"), ("beta", "other")]
+        {
+            outside(&mut world, Action::Secret(Id::new(Kind::Secret, namespace, name), "good"));
         }
         let plans = world.store.all(Kind::Plan).map(|(id, _)| id.clone()).collect::<Vec<_>>();
         for id in plans {

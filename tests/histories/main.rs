@@ -20,6 +20,7 @@
 )]
 
 mod api_server;
+mod events;
 mod history;
 mod line;
 mod oracle;

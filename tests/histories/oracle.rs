@@ -7,6 +7,7 @@ use fic_simulator::log::Call;
 use fic_simulator::world::{Contract, World as Fic};
 use serde_json::Value;
 
+use crate::events::Ledger;
 use crate::store::{Id, Kind, Store, Written, has_finalizer, is_deleting};
 use crate::world::Life;
 
@@ -93,9 +94,10 @@ pub struct Oracle {
     broken: Option<String>,
     pub creates: u32,
     pub deletes: u32,
+    pub ledger: Ledger,
 }
 
-fn uid(object: &Value) -> &str {
+pub fn uid(object: &Value) -> &str {
     object["metadata"]["uid"].as_str().unwrap_or_default()
 }
 
@@ -103,7 +105,7 @@ fn text<'a>(object: &'a Value, field: &str, default: &'a str) -> &'a str {
     object["spec"][field].as_str().unwrap_or(default)
 }
 
-fn recorded(object: &Value) -> Option<&str> {
+pub fn recorded(object: &Value) -> Option<&str> {
     object["status"]["id"].as_str()
 }
 
@@ -241,6 +243,9 @@ impl Oracle {
             && let (Some(before), Some(after)) = (before, &written.after)
         {
             self.record_given_up(before, after);
+        }
+        if by.is_some() {
+            self.ledger.written(written);
         }
         if had && !has && by.is_some() {
             self.let_go(now, store, fic, &uid, before.unwrap());

@@ -154,6 +154,17 @@ impl Script {
         let effects = Duration::from_millis(1500) + given_up + frozen;
         Slack { effects, looks: effects + untold }
     }
+
+    /// Whether an Event may get lost: with the process that was about to write it, or on its way.
+    pub fn may_lose_events(&self) -> bool {
+        let ends = |(_, action): &(Duration, Action)| {
+            matches!(
+                action,
+                Action::Kill(_) | Action::Stop(_) | Action::Freeze(..) | Action::DeleteNamespace(_) | Action::Uninstall
+            )
+        };
+        self.perils.api > 0 || self.elects || !self.deaths.is_empty() || self.actions.iter().any(ends)
+    }
 }
 
 impl Writer {
@@ -341,6 +352,10 @@ impl Writer {
     fn edits(&mut self) {
         for _ in 0..self.rng.u32(1..6) {
             let (id, _) = self.rng.choice(self.plans.clone()).unwrap();
+            if self.rng.u8(0..8) == 0 {
+                self.other_secret(id);
+                continue;
+            }
             let flip = self.rng.bool();
             let pick = |one: &str, other: &str| json!(if flip { one } else { other });
             let action = match self.rng.u8(0..7) {
@@ -367,10 +382,26 @@ impl Writer {
         }
     }
 
+    /// A plan comes to use another Secret, which is there by then, comes later, or never.
+    fn other_secret(&mut self, id: Id) {
+        let other = Id::new(Kind::Secret, &id.namespace, "other");
+        if self.rng.u8(0..4) != 0 {
+            self.some_time(Action::Secret(other, "good"));
+        }
+        let name = if self.rng.u8(0..4) == 0 { "credentials" } else { "other" };
+        self.some_time(Action::Set(id, "credentialsSecretRef", json!({ "name": name })));
+    }
+
     fn secrets(&mut self) {
         for _ in 0..self.rng.u32(1..5) {
+            if self.rng.u8(0..5) == 0 {
+                let (plan, _) = self.rng.choice(self.plans.clone()).unwrap();
+                self.other_secret(plan);
+                continue;
+            }
             let namespace = if self.rng.bool() { "alpha" } else { "beta" };
-            let id = Id::new(Kind::Secret, namespace, "credentials");
+            let name = if self.rng.u8(0..4) == 0 { "other" } else { "credentials" };
+            let id = Id::new(Kind::Secret, namespace, name);
             let action = match self.rng.u8(0..6) {
                 0 => Action::Delete(id),
                 1 => Action::Secret(id, "empty"),

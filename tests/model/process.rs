@@ -405,7 +405,7 @@ impl World {
         if self.secret.there && !self.secret.protected {
             return Err("rule 8: bought with a Secret that nothing keeps".into());
         }
-        if let Credentials::Usable { deleting: true, .. } = operator.credentials {
+        if let Credentials::Seen { deleting: true, .. } = operator.credentials {
             return Err("rule 8: bought with a Secret that is being deleted".into());
         }
         if operator.plan.deleting || operator.plan.management == ManagementPolicy::Observe {

@@ -127,7 +127,7 @@ pub struct Held {
 impl Secret {
     pub fn facts(self) -> Credentials {
         if self.there {
-            Credentials::Usable { protected: self.protected, deleting: self.deleting }
+            Credentials::Seen { defect: None, protected: self.protected, deleting: self.deleting }
         } else {
             Credentials::NotSeen
         }
