@@ -4,7 +4,8 @@ use futures::channel::mpsc::UnboundedSender;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 
-use crate::directory::{Key, Ripples};
+use crate::directory::Ripples;
+use crate::key::Key;
 use crate::plan::PremiumSupportPlan;
 
 /// A plan as the watch brings it: one that cannot be decoded does not stop the watch.

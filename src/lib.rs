@@ -27,6 +27,7 @@ pub mod fic;
 pub mod guard;
 pub mod health;
 pub mod interrupt;
+pub mod key;
 pub mod lead;
 pub mod memory;
 pub mod metrics;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use crate::directory::Key;
+use crate::key::Key;
 
 /// What has become of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::bells::Bells;
-use crate::directory::Key;
+use crate::key::Key;
 
 /// Whose turn it is, tenant by tenant, and which plans wait for theirs.
 #[derive(Clone)]

@@ -21,7 +21,8 @@ use tracing::{debug, warn};
 
 use crate::bells::{Bells, WatchedPlan};
 use crate::credentials::{CredentialsSecret, IN_USE_FINALIZER, SECRET_TYPE};
-use crate::directory::{Directory, Key};
+use crate::directory::Directory;
+use crate::key::Key;
 use crate::metrics::Metrics;
 use crate::notes::Notes;
 use crate::plan::RECONCILE_REQUESTED_AT;

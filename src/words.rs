@@ -10,7 +10,7 @@ use crate::situation::{Abolishing, Defect, Situation};
 use crate::trouble::Trouble;
 
 /// The most bytes of a message: the note of an Event may have 1,024.
-const LONGEST: usize = 990;
+pub(crate) const LONGEST: usize = 990;
 
 /// What a sentence may mention of the plan.
 #[derive(Clone, Copy, Debug)]

@@ -152,10 +152,16 @@ fn a_plan_that_is_being_deleted_says_how_to_let_it_go() {
 
 #[test]
 fn a_message_has_an_end() {
-    let long = Situation::TenantClaimed { holder: "ü".repeat(2000).into() };
-    let message = status(&fresh(), &verdict(long), at(7)).conditions.remove(0).message;
-    assert!((980..=993).contains(&message.len()), "{}", message.len());
-    assert!(message.ends_with('…'));
+    let with = |holder: String| {
+        let situation = Situation::TenantClaimed { holder: holder.into() };
+        status(&fresh(), &verdict(situation), at(7)).conditions.remove(0).message
+    };
+    let long = with("ü".repeat(2000));
+    assert!((980..=993).contains(&long.len()), "{}", long.len());
+    assert!(long.ends_with('…'));
+    let room = words::LONGEST - with(String::new()).len();
+    assert!(!with("x".repeat(room)).ends_with('…'));
+    assert!(with("x".repeat(room + 1)).ends_with('…'));
 }
 
 #[test]
