@@ -1,5 +1,7 @@
 //! One life, from apply to nothing, and what it costs in calls and writes.
 
+use std::time::{Duration, Instant};
+
 use fic_simulator::faults::{Fault, Kind};
 use fic_simulator::log::Call;
 use serde_json::json;
@@ -123,6 +125,24 @@ async fn asked_to_end_it_ends_with_success_and_records_what_it_was_at() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn asked_to_end_it_waits_ten_seconds_at_the_most_for_what_it_is_at() {
+    let mut stage = Stage::empty().await.with_flags(&["--request-timeout=10m", "--leader-elect"]);
+    stage.create_secret().await;
+    stage.start_operator().await;
+    stage.simulator.fault(Fault::once(Call::Create, &stage.tenant, Kind::Hang { ms: None, effect_first: true }));
+    stage.apply("premium", json!({})).await;
+    stage.sees("the create", |log| log.iter().any(|entry| entry.call == Call::Create && entry.effect)).await;
+    let asked = Instant::now();
+    assert_eq!(stage.operator().terminate().code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    assert!(stage.operator().log().contains("gave the lead back"));
+    stage.start_operator().await;
+    stage.reaches("premium", "Contracted").await;
+    let summary = stage.simulator.summary(&stage.tenant);
+    assert_eq!((summary.creates_sent, summary.creates_with_effect), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn asked_to_end_before_it_has_seen_the_cluster_it_ends_all_the_same() {
     let nowhere = std::env::temp_dir().join(format!("kubeconfig-nowhere-{}", std::process::id()));
     let config = json!({
@@ -161,7 +181,13 @@ async fn of_two_replicas_one_leads_and_the_other_takes_over() {
     stage.apply("premium", json!({})).await;
     stage.reaches("premium", "Contracted").await;
     stage.start_operator().await;
+    let standby = stage.operator().http().expect("the log tells where");
+    let get =
+        |path| async move { reqwest::get(format!("http://{standby}/{path}")).await.unwrap().text().await.unwrap() };
+    assert_eq!(get("readyz").await, "ok\n", "a replica that stands by is ready");
+    assert!(get("metrics").await.contains("fic_operator_leader 0"));
     stage.stop_first_operator();
+    stage.wait("the other to lead", || async { get("metrics").await.contains("fic_operator_leader 1") }).await;
     stage.delete("premium").await;
     stage.is_gone("premium").await;
     let summary = stage.simulator.summary(&stage.tenant);

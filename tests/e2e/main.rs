@@ -19,6 +19,7 @@ mod deletion;
 mod life;
 mod policies;
 mod schema;
+mod scope;
 mod stage;
 mod tenants;
 mod troubles;
