@@ -195,3 +195,28 @@ impl Wait {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_opened_by_the_finalizer_and_by_an_id_that_goes() {
+        let verdict = |id| Verdict::of(Situation::NotContracted).with_id(id);
+        let set = IdChange::Set(ContractId::parse("F000000000001").expect("well formed"));
+        for (step, opens) in [
+            (Step::Act(Act::AddFinalizer), true),
+            (Step::Act(Act::ProtectSecret), false),
+            (Step::Act(Act::Create), false),
+            (Step::Look(Look::List), false),
+            (Step::Report(verdict(IdChange::Clear)), true),
+            (Step::Report(verdict(IdChange::Keep)), false),
+            (Step::Report(verdict(set)), false),
+            (verdict(IdChange::Clear).rest(Wait::Resync), true),
+            (verdict(IdChange::Keep).rest(Wait::Resync), false),
+            (Step::Rest { verdict: None, wait: Wait::Change }, false),
+        ] {
+            assert_eq!(step.opens_record(), opens, "{step:?}");
+        }
+    }
+}
