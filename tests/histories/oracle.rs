@@ -59,6 +59,8 @@ struct Truth {
     wanted_abolished: Option<Duration>,
     wanted_kept: Option<Duration>,
     wanted_calls: Option<Duration>,
+    /// The Secret that it named before, and until when.
+    former_secret: Option<(Id, Duration)>,
     gone: bool,
 }
 
@@ -210,7 +212,7 @@ impl Oracle {
     ) {
         match id.kind {
             Kind::Plan => self.plan_written(now, store, fic, id, written, by),
-            Kind::Secret => self.secret_written(store, id, written, by.is_some()),
+            Kind::Secret => self.secret_written(now, store, id, written, by.is_some()),
             Kind::Lease | Kind::Definition | Kind::Event => {}
         }
     }
@@ -223,6 +225,9 @@ impl Oracle {
         truth.id = Some(id.clone());
         text(plan, "tenantID", "").clone_into(&mut truth.tenant);
         truth.gone = written.after.is_none();
+        if let Some(before) = before.filter(|before| secret_of(id, before) != secret_of(id, plan)) {
+            truth.former_secret = Some((secret_of(id, before), now));
+        }
         // Both what held until now and what holds from now on.
         for plan in before.into_iter().chain(written.after.as_ref()) {
             truth.look(plan, now);
@@ -320,14 +325,22 @@ impl Oracle {
         }
     }
 
-    fn secret_written(&mut self, store: &Store, id: &Id, written: &Written, by_operator: bool) {
+    fn secret_written(&mut self, now: Duration, store: &Store, id: &Id, written: &Written, by_operator: bool) {
         let had = written.before.as_ref().is_some_and(|before| has_finalizer(before, IN_USE));
         let has = written.after.as_ref().is_some_and(|after| has_finalizer(after, IN_USE));
         if !by_operator || !had || has {
             return;
         }
+        // Of a plan that has just come to name it nobody may have heard yet.
+        let is_known = |plan: &Value| {
+            let former = self.truths.get(uid(plan)).and_then(|truth| truth.former_secret.as_ref());
+            former.is_none_or(|(_, until)| now.saturating_sub(*until) > self.slack.looks)
+        };
         let user = store.all(Kind::Plan).find(|(plan_id, plan)| {
-            plan_id.namespace == id.namespace && has_finalizer(plan, CONTRACT) && secret_of(plan_id, plan) == *id
+            plan_id.namespace == id.namespace
+                && has_finalizer(plan, CONTRACT)
+                && secret_of(plan_id, plan) == *id
+                && is_known(plan)
         });
         if let Some((user, _)) = user {
             let rule = format!("rule 8: {id} was let go although {user} carries the finalizer");
@@ -421,8 +434,12 @@ impl Oracle {
             self.breaks(&format!("rule 2: {} was bought, and no plan has the finalizer and no id", contract.id));
             return;
         };
-        let secret = store.get(&secret_of(id, plan));
-        if secret.is_some_and(|secret| !has_finalizer(secret, IN_USE)) {
+        // A plan that has just come to name another Secret was decided on when it named the one before.
+        let former = self.truths.get(uid(plan)).and_then(|truth| truth.former_secret.clone());
+        let former = former.filter(|(_, until)| now.saturating_sub(*until) <= self.slack.effects);
+        let secrets = former.into_iter().map(|(secret, _)| secret).chain([secret_of(id, plan)]);
+        let kept = |secret: Id| store.get(&secret).is_none_or(|secret| has_finalizer(secret, IN_USE));
+        if !secrets.map(kept).any(|kept| kept) {
             self.breaks(&format!("rule 8: {} was bought with a Secret that nothing keeps", contract.id));
         }
         let Some(truth) = self.truths.get_mut(uid(plan)) else { return };
