@@ -17,7 +17,7 @@ pub fn after(failures: u32) -> Duration {
 /// A wait, made longer or shorter by up to this part of it: waits that many share must not end all at once.
 #[must_use]
 pub fn spread(wait: Duration, part: f64) -> Duration {
-    wait.mul_f64(1.0 + part * (fastrand::f64() * 2.0 - 1.0))
+    wait.mul_f64(1.0 - part + 2.0 * part * fastrand::f64())
 }
 
 #[cfg(test)]
