@@ -25,6 +25,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn waits_are_spread_to_both_sides() {
+        fastrand::seed(1);
+        let waits = (0..100).map(|_| spread(FIRST, 0.2).as_secs_f64()).collect::<Vec<_>>();
+        assert!(waits.iter().all(|wait| (0.8..=1.2).contains(wait)), "{waits:?}");
+        assert!(waits.iter().any(|wait| *wait < 0.85) && waits.iter().any(|wait| *wait > 1.15), "{waits:?}");
+    }
+
+    #[test]
     fn a_backoff_doubles_from_one_second_to_five_minutes() {
         for (failures, seconds) in [(0, 1.0), (1, 1.0), (2, 2.0), (3, 4.0), (9, 256.0), (10, 300.0), (u32::MAX, 300.0)]
         {
