@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use secrecy::SecretString;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::situation::Defect;
@@ -86,7 +87,9 @@ impl<'de> Deserialize<'de> for Reading {
             api_key: Option<ByteString>,
             api_secret: Option<ByteString>,
         }
-        let data = Option::<Data>::deserialize(deserializer)?;
+        // serde would show what it found instead.
+        let data =
+            Option::<Data>::deserialize(deserializer).map_err(|_| D::Error::custom("data that cannot be read"))?;
         Ok(data.map_or_else(no_data, |data| Self(Credentials::read(data.api_key.as_ref(), data.api_secret.as_ref()))))
     }
 }

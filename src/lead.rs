@@ -207,7 +207,7 @@ impl Candidate {
             lease_duration_seconds: i32::try_from(LEASE_DURATION.as_secs()).ok(),
             acquire_time: if ours { before.acquire_time.clone() } else { Some(now.clone()) },
             renew_time: Some(now),
-            lease_transitions: Some(before.lease_transitions.unwrap_or(0) + i32::from(!ours)),
+            lease_transitions: Some(before.lease_transitions.unwrap_or(0).saturating_add(i32::from(!ours))),
             ..before.clone()
         }
     }
@@ -241,6 +241,30 @@ fn won(written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whatever anybody has written into the lease.
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_may_say_anything() {
+        let service = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+            Ok::<http::Response<kube::client::Body>, std::io::Error>(http::Response::new(kube::client::Body::empty()))
+        });
+        let mut candidate = Candidate::new(Client::new(service, "default"), "n", "lease".into(), "me".into());
+        for number in [None, Some(i32::MIN), Some(-1), Some(0), Some(i32::MAX)] {
+            for holder in [None, Some(""), Some("me"), Some("another")] {
+                let spec = LeaseSpec {
+                    holder_identity: holder.map(Into::into),
+                    lease_duration_seconds: number,
+                    lease_transitions: number,
+                    ..LeaseSpec::default()
+                };
+                candidate.observe(&spec);
+                let is_held = candidate.is_held_by_another();
+                assert_eq!(is_held, holder == Some("another") && number != Some(0), "{spec:?}");
+                let claim = candidate.claim(&spec, MicroTime(Timestamp::now()));
+                assert!(claim.lease_transitions.is_some_and(|transitions| transitions >= number.unwrap_or(0)));
+            }
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_lead_is_sure_only_for_the_renew_deadline() {

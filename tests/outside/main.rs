@@ -13,12 +13,17 @@ use clap::Parser;
 use fic_support_operator::cli::Cli;
 use fic_support_operator::contract::ContractId;
 use fic_support_operator::credentials::{Credentials, CredentialsSecret};
+use fic_support_operator::decide::{Facts, Step, decide};
+use fic_support_operator::facts::{self, Claim, PlanFacts, Settings};
 use fic_support_operator::fic::courier::{Courier, Silence};
 use fic_support_operator::fic::{Access, Endpoints, Fic, Limits};
 use fic_support_operator::lead::Lead;
+use fic_support_operator::memory::Memory;
 use fic_support_operator::metrics::Metrics;
 use fic_support_operator::observe::plan_facts;
+use fic_support_operator::pass::{News, Pass, Unseen};
 use fic_support_operator::plan::{Menu, PremiumSupportPlan};
+use fic_support_operator::report;
 use fic_support_operator::text;
 use fic_support_operator::trouble::{Sent, Trouble};
 use futures::FutureExt;
@@ -245,6 +250,42 @@ fn config() -> ProptestConfig {
     }
 }
 
+/// What is reported of a plan whose Secret does not exist.
+fn reported(plan: &PremiumSupportPlan, facts: &PlanFacts) -> Vec<String> {
+    let mut pass = Pass::default();
+    pass.learn(&News::Secret(Unseen::Absent));
+    let second = Duration::from_secs(1);
+    let settings = Settings { poll_interval: second, resync_interval: second, operation_timeout: second };
+    let step = decide(&Facts {
+        now: second,
+        settings: &settings,
+        plan: facts,
+        credentials: &facts::Credentials::NotSeen,
+        claim: &Claim::Ours,
+        memory: &Memory::fresh(facts, second),
+        pass: &pass,
+    });
+    let Step::Rest { verdict: Some(verdict), .. } = step else { panic!("{step:?}") };
+    let status = report::status(plan, &verdict, jiff::Timestamp::UNIX_EPOCH);
+    let notes = report::announcements(plan, &verdict).into_iter().map(|announcement| announcement.note);
+    status.conditions.into_iter().map(|condition| condition.message).chain(notes).collect()
+}
+
+/// The data of a Secret, in and out of shape, with something in it that must not show.
+fn data() -> impl Strategy<Value = Value> {
+    let secret = prop::sample::select(CREDENTIALS.to_vec());
+    let value = prop_oneof![
+        secret.clone().prop_map(|secret| json!(k8s_openapi::ByteString(secret.into()))),
+        secret.clone().prop_map(Value::from),
+        secret.prop_map(|secret| json!([secret])),
+        shaped(),
+    ];
+    prop_oneof![
+        value.clone(),
+        (value.clone(), value).prop_map(|(key, secret)| json!({ "apiKey": key, "apiSecret": secret })),
+    ]
+}
+
 proptest! {
     #![proptest_config(config())]
 
@@ -308,9 +349,13 @@ proptest! {
     }
 
     #[test]
-    fn a_secret_may_hold_anything(secret in shaped(), data in shaped()) {
-        let secret = json!({ "metadata": { "name": "c", "namespace": "n" }, "type": "fic.ntt.com/credentials", "data": data, "more": secret });
-        let _ = serde_json::from_value::<DeserializeGuard<CredentialsSecret>>(secret);
+    fn a_secret_may_hold_anything_and_nothing_of_it_is_shown(more in shaped(), data in data()) {
+        let secret = json!({ "metadata": { "name": "c", "namespace": "n" }, "type": "fic.ntt.com/credentials", "data": data, "more": more });
+        let shown = match serde_json::from_value::<CredentialsSecret>(secret) {
+            Ok(read) => format!("{read:?}"),
+            Err(error) => error.to_string(),
+        };
+        prop_assert!(!CREDENTIALS.iter().any(|secret| shown.contains(secret)), "{shown}");
     }
 
     #[test]
@@ -338,7 +383,8 @@ proptest! {
         });
         if let Ok(plan) = serde_json::from_value::<PremiumSupportPlan>(plan) {
             let facts = plan_facts(&plan);
-            prop_assert!(facts.id.is_none_or(|id| ContractId::parse(id.as_str()).is_some()));
+            prop_assert!(facts.id.as_ref().is_none_or(|id| ContractId::parse(id.as_str()).is_some()));
+            prop_assert!(reported(&plan, &facts).iter().all(|words| is_clean(words)));
         }
     }
 
