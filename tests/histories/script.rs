@@ -237,6 +237,11 @@ impl Writer {
 
     fn perform(&mut self, theme: Theme, perils: &mut Perils, deaths: &mut Vec<Death>) {
         match theme {
+            // Its user thinks better of it, perhaps while it is being bought.
+            Theme::Calm if self.rng.bool() => {
+                let (id, _) = self.plans[0].clone();
+                self.at(4300, 5300, Action::Delete(id));
+            }
             Theme::Calm => {}
             Theme::Crashes => {
                 self.die(deaths);
