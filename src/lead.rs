@@ -242,13 +242,62 @@ fn won(written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
 mod tests {
     use super::*;
 
+    use http::{Method, Request, Response};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    /// An API server that has one lease.
+    #[derive(Clone, Default)]
+    struct Server(Arc<Mutex<(Option<Value>, u32)>>);
+
+    impl Server {
+        fn lease(&self) -> std::sync::MutexGuard<'_, (Option<Value>, u32)> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        fn candidate(&self) -> Candidate {
+            let server = self.clone();
+            let service = tower::service_fn(move |request: Request<Body>| {
+                let server = server.clone();
+                async move { Ok::<_, std::io::Error>(server.answer(request).await) }
+            });
+            Candidate::new(Client::new(service, "default"), "n", "lease".into(), "me".into())
+        }
+
+        async fn answer(&self, request: Request<Body>) -> Response<Body> {
+            let reads = request.method() == Method::GET;
+            let body = request.into_body().collect_bytes().await.unwrap_or_default();
+            let mut lease = self.lease();
+            if !reads {
+                *lease = (serde_json::from_slice(&body).ok(), lease.1 + 1);
+            }
+            let missing = json!({ "kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound" });
+            let (status, body) = lease.0.as_ref().map_or((404, &missing), |lease| (200, lease));
+            let mut answer = Response::new(Body::from(body.to_string().into_bytes()));
+            *answer.status_mut() = status.try_into().expect("a status");
+            answer
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_frozen_does_not_take_the_lead_up_again_though_nobody_holds_it() {
+        let server = Server::default();
+        let mut candidate = server.candidate();
+        candidate.win().await;
+        assert_eq!((candidate.lead().is_sure(), server.lease().1), (true, 1));
+        // Frozen; another leads meanwhile, and gives the lead back.
+        tokio::time::advance(LEASE_DURATION).await;
+        server.lease().0.as_mut().expect("a lease")["spec"]["holderIdentity"] = json!("");
+        timeout(RENEW_DEADLINE, candidate.keep()).await.expect("it is lost");
+        assert_eq!((candidate.lead().is_sure(), server.lease().1), (false, 1));
+        candidate.win().await;
+        assert_eq!((candidate.lead().is_sure(), server.lease().1), (true, 2));
+    }
+
     /// Whatever anybody has written into the lease.
     #[tokio::test(start_paused = true)]
     async fn a_lease_may_say_anything() {
-        let service = tower::service_fn(|_: http::Request<kube::client::Body>| async {
-            Ok::<http::Response<kube::client::Body>, std::io::Error>(http::Response::new(kube::client::Body::empty()))
-        });
-        let mut candidate = Candidate::new(Client::new(service, "default"), "n", "lease".into(), "me".into());
+        let mut candidate = Server::default().candidate();
         for number in [None, Some(i32::MIN), Some(-1), Some(0), Some(i32::MAX)] {
             for holder in [None, Some(""), Some("me"), Some("another")] {
                 let spec = LeaseSpec {
