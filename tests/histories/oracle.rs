@@ -437,9 +437,9 @@ impl Oracle {
         // A plan that has just come to name another Secret was decided on when it named the one before.
         let former = self.truths.get(uid(plan)).and_then(|truth| truth.former_secret.clone());
         let former = former.filter(|(_, until)| now.saturating_sub(*until) <= self.slack.effects);
-        let secrets = former.into_iter().map(|(secret, _)| secret).chain([secret_of(id, plan)]);
+        let mut secrets = former.into_iter().map(|(secret, _)| secret).chain([secret_of(id, plan)]);
         let kept = |secret: Id| store.get(&secret).is_none_or(|secret| has_finalizer(secret, IN_USE));
-        if !secrets.map(kept).any(|kept| kept) {
+        if !secrets.any(kept) {
             self.breaks(&format!("rule 8: {} was bought with a Secret that nothing keeps", contract.id));
         }
         let Some(truth) = self.truths.get_mut(uid(plan)) else { return };
