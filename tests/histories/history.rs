@@ -36,9 +36,8 @@ pub struct Outcome {
 
 pub fn play(seed: u64, tell: bool) -> Outcome {
     fastrand::seed(seed);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
-        let mut history = History::new(seed, tell);
+    runtime().block_on(async {
+        let mut history = History::new(Script::of(seed), seed, tell);
         let broken = history.run().await;
         let lives = history.lives;
         let world = history.world.lock();
@@ -51,6 +50,26 @@ pub fn play(seed: u64, tell: bool) -> Outcome {
             deaths: lives - u32::try_from(history.script.replicas.len()).unwrap(),
         }
     })
+}
+
+/// Whoever waits for a tenant has it as soon as it is free, not only when it would have looked anyway.
+pub fn play_succession(seed: u64) -> (Result<(), String>, String) {
+    fastrand::seed(seed);
+    runtime().block_on(async {
+        let script = Script::succession(seed);
+        let (length, second) = (script.length, script.plans[1].clone());
+        let mut history = History::new(script, seed, true);
+        let mut outcome = history.go_on(length).await;
+        let world = history.world.lock();
+        if outcome.is_ok() {
+            outcome = rest::plan_is_ready(world.store.get(&second).unwrap());
+        }
+        (outcome, world.story())
+    })
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
 struct History {
@@ -91,8 +110,7 @@ impl Ord for Due {
 }
 
 impl History {
-    fn new(seed: u64, tell: bool) -> Self {
-        let script = Script::of(seed);
+    fn new(script: Script, seed: u64, tell: bool) -> Self {
         let (sender, killed) = mpsc::unbounded_channel();
         let settings = Settings {
             processing_ms: u64::try_from(script.processing.as_millis()).unwrap(),
@@ -233,7 +251,7 @@ impl History {
             return Ok(());
         }
         let good = world.store.get(&self.script.plans[1]).ok_or("the good plan is gone")?;
-        rest::plan_is_ready(good)?;
+        rest::plan_is_ready(good).map_err(|is| format!("rule 10: the good plan is not Ready: {is}"))?;
         let since = good["status"]["conditions"][0]["lastTransitionTime"].as_str().unwrap_or_default();
         let since: jiff::Timestamp = since.parse().map_err(|_| "no time")?;
         let took = since.duration_since(World::wall_began()).as_secs();

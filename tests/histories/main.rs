@@ -123,6 +123,16 @@ fn every_history_keeps_the_rules_and_comes_to_rest() {
     println!("{seeds} histories in {seconds:.1} s, {pace:.0} a second");
 }
 
+#[test]
+fn every_history_of_a_succession_is_short() {
+    for seed in 0..1000 {
+        let (outcome, story) = history::play_succession(seed);
+        if let Err(broken) = outcome {
+            panic!("seed {seed} (a succession): {broken}\n{story}");
+        }
+    }
+}
+
 /// Of two plans that go on at the very same moment the order of a hash says which is first; one plan alone leaves nothing to it.
 #[test]
 fn a_seed_with_one_plan_tells_the_same_story_twice() {

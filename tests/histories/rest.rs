@@ -26,7 +26,7 @@ fn ready(plan: &Value) -> (&str, &str) {
 pub fn plan_is_ready(plan: &Value) -> Result<(), String> {
     match ready(plan) {
         ("True", "Contracted") => Ok(()),
-        (status, reason) => Err(format!("rule 10: the good plan is {status} {reason}")),
+        (status, reason) => Err(format!("it is {status} {reason}")),
     }
 }
 

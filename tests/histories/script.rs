@@ -109,6 +109,14 @@ pub fn tenant(number: usize) -> String {
     format!("{number:x}").repeat(32)
 }
 
+fn spec(tenant: &str) -> Value {
+    json!({
+        "tenantID": tenant, "credentialsSecretRef": { "name": "credentials" }, "menu": "PremiumPlan",
+        "managementPolicy": "Manage", "adoptionPolicy": "Never", "recreationPolicy": "IfLost",
+        "deletionPolicy": "Delete", "suspend": false,
+    })
+}
+
 struct Writer {
     rng: Rng,
     length: u64,
@@ -144,6 +152,32 @@ impl Script {
 }
 
 impl Script {
+    /// A plan that only holds its tenant by its age goes, and another of the tenant comes at about the same moment.
+    pub fn succession(seed: u64) -> Self {
+        let plans = ["plan-0", "plan-1"].map(|name| Id::new(Kind::Plan, "alpha", name));
+        let comes = Rng::with_seed(seed).u64(5850..6050);
+        let [first, second] = plans.clone();
+        let mut suspended = spec(&tenant(1));
+        suspended["suspend"] = json!(true);
+        let actions = [
+            (0, Action::Secret(Id::new(Kind::Secret, "alpha", "credentials"), "good")),
+            (4000, Action::Apply(first.clone(), suspended, false)),
+            (comes, Action::Apply(second, spec(&tenant(1)), false)),
+            (6000, Action::Delete(first)),
+        ];
+        Self {
+            theme: Theme::Calm,
+            processing: Duration::ZERO,
+            perils: Perils::default(),
+            deaths: vec![],
+            replicas: &['a'],
+            elects: false,
+            actions: actions.map(|(at, action)| (Duration::from_millis(at), action)).into(),
+            length: Duration::from_millis(comes + 8000),
+            plans: plans.into(),
+        }
+    }
+
     /// How long what was decided on may take to be done: requests are slow, hang until they are given up, or wait in a frozen process; and
     /// watches are late. A broken one is begun again after half a minute at the most, and may break again.
     pub fn slack(&self) -> Slack {
@@ -191,11 +225,7 @@ impl Writer {
             let namespace = if self.rng.u8(0..3) == 0 { "beta" } else { "alpha" };
             let id = Id::new(Kind::Plan, namespace, &format!("plan-{number}"));
             let tenant = tenant(if rivals && self.rng.u8(0..4) != 0 { 1 } else { number + 1 });
-            let mut spec = json!({
-                "tenantID": tenant, "credentialsSecretRef": { "name": "credentials" }, "menu": "PremiumPlan",
-                "managementPolicy": "Manage", "adoptionPolicy": "Never", "recreationPolicy": "IfLost",
-                "deletionPolicy": "Delete", "suspend": false,
-            });
+            let mut spec = spec(&tenant);
             if !matches!(theme, Theme::Calm | Theme::BadTenant) {
                 self.vary(&mut spec);
             }
