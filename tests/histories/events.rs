@@ -5,31 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::oracle::{CONTRACT, recorded, uid};
+use crate::rest::ready;
 use crate::store::{Written, has_finalizer};
 
 /// What an Event is about: a plan by its UID, and a reason. Whether a contract was bought or adopted is one question.
-type About = (String, &'static str);
+type About = (String, String);
 
 const BOUGHT_OR_ADOPTED: &str = "Purchased or Adopted";
 const LET_GO: &str = "Abolished or Retained";
-/// A plan comes to be in one of these, or leaves it, and tells so.
-const REASONS: [&str; 14] = [
-    "Contracted",
-    "AlreadyContracted",
-    "TenantClaimed",
-    "ContractLost",
-    "NotContracted",
-    "CredentialsMissing",
-    "CredentialsInvalid",
-    "AuthenticationFailed",
-    "PermissionDenied",
-    "RequestRejected",
-    "OperationFailed",
-    "OperationTimedOut",
-    "MenuMismatch",
-    "UnexpectedAnswer",
-];
-
 /// What there was to tell, and what was told.
 #[derive(Default)]
 pub struct Ledger {
@@ -37,16 +20,10 @@ pub struct Ledger {
     told: BTreeMap<About, u32>,
 }
 
-fn ready_reason(plan: &Value) -> &str {
-    let mut conditions = plan["status"]["conditions"].as_array().into_iter().flatten();
-    let ready = conditions.find(|condition| condition["type"] == "Ready");
-    ready.and_then(|ready| ready["reason"].as_str()).unwrap_or_default()
-}
-
 fn is_told(plan: &Value) -> bool {
     let conditions = plan["status"]["conditions"].as_array();
     let is_stalled = conditions.into_iter().flatten().any(|condition| condition["type"] == "Stalled");
-    is_stalled || ready_reason(plan) == "Contracted"
+    is_stalled || ready(plan).1 == "Contracted"
 }
 
 impl Ledger {
@@ -59,10 +36,9 @@ impl Ledger {
             }
             return;
         };
-        let reason = ready_reason(after);
-        if reason != ready_reason(before) && is_told(after) {
-            let known = REASONS.iter().find(|known| **known == reason);
-            self.due(after, known.unwrap_or_else(|| panic!("{reason} is not a reason that is told")));
+        let reason = ready(after).1;
+        if reason != ready(before).1 && is_told(after) {
+            self.due(after, reason);
         }
         if has_finalizer(before, CONTRACT) && !has_finalizer(after, CONTRACT) {
             self.due(before, LET_GO);
@@ -74,8 +50,8 @@ impl Ledger {
         }
     }
 
-    fn due(&mut self, plan: &Value, what: &'static str) {
-        *self.due.entry((uid(plan).to_owned(), what)).or_default() += 1;
+    fn due(&mut self, plan: &Value, what: &str) {
+        *self.due.entry((uid(plan).to_owned(), what.to_owned())).or_default() += 1;
     }
 
     /// An Event has come in. What is there to be said against it?
@@ -85,9 +61,9 @@ impl Ledger {
         let what = match reason {
             "Purchased" | "Adopted" => BOUGHT_OR_ADOPTED,
             "Abolished" | "Retained" => LET_GO,
-            reason => REASONS.iter().find(|known| **known == reason).ok_or(format!("an Event of reason {reason}"))?,
+            reason => reason,
         };
-        let about = (uid, what);
+        let about = (uid, what.to_owned());
         let told = self.told.entry(about.clone()).or_default();
         *told += 1;
         let due = self.due.get(&about).copied().unwrap_or(0);
@@ -101,7 +77,7 @@ impl Ledger {
     /// and so is a record that is given up.
     pub fn complete(&self) -> Result<(), String> {
         let missing = self.due.iter().find(|(about, due)| {
-            ![LET_GO, "ContractLost"].contains(&about.1) && self.told.get(*about).unwrap_or(&0) < *due
+            ![LET_GO, "ContractLost"].contains(&about.1.as_str()) && self.told.get(*about).unwrap_or(&0) < *due
         });
         missing.map_or(Ok(()), |((_, what), due)| {
             Err(format!("Events: {what} happened {due} times and was not told as often"))

@@ -15,7 +15,7 @@ pub fn settled(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-fn ready(plan: &Value) -> (&str, &str) {
+pub fn ready(plan: &Value) -> (&str, &str) {
     let conditions = plan["status"]["conditions"].as_array().into_iter().flatten();
     let ready = conditions.clone().find(|condition| condition["type"] == "Ready");
     let text = |field: &str| ready.and_then(|ready| ready[field].as_str()).unwrap_or_default();
