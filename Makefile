@@ -20,17 +20,17 @@ demo: build control-plane ## Run the main job on a real local control plane and 
 
 .PHONY: test
 test: build control-plane ## Every test
-	cargo test --locked --workspace --lib --bins --test crd --test fic --test outside
+	cargo test --locked --workspace --lib --bins --test crd --test fic --test untrusted_input
 	cargo test --locked --package fic-simulator --package control-plane --tests
 	cargo test --locked --doc
 	cargo test --locked --profile prove --test model -- --nocapture
-	SEEDS=$(or $(SEEDS),100000) cargo test --locked --profile prove --test histories -- --nocapture
+	SEEDS=$(or $(SEEDS),100000) cargo test --locked --profile prove --test simulation -- --nocapture
 	cargo test --locked --test e2e -- --test-threads=$(E2E_THREADS)
 	cargo test --locked --test cluster -- --test-threads=1 --nocapture
 
 .PHONY: simulate
 simulate: ## Play histories by seed: SEEDS=1000000 for that many, SEED=4711 for one with its story
-	SEEDS=$(or $(SEEDS),1000000) cargo test --locked --profile prove --test histories every -- --nocapture
+	SEEDS=$(or $(SEEDS),1000000) cargo test --locked --profile prove --test simulation every -- --nocapture
 
 .PHONY: prove
 prove: ## The model check within wider bounds; needs some gigabytes and minutes

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use crate::facts::Uptime;
+use crate::domain::facts::Uptime;
 
 /// What the time since the process began counts from: it was running by then as far as anybody cares, so that moments before it began
 /// can be spoken of.

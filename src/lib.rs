@@ -8,45 +8,21 @@
 //!   [`lead`] and [`clock`].
 //! - The process: [`run`], [`controller`], [`context`], [`turns`], [`notes`], [`interrupt`], [`health`], [`metrics`].
 
-pub mod act;
+pub mod api;
 pub mod backoff;
-pub mod bells;
-pub mod claim;
 pub mod cli;
 pub mod clock;
-pub mod condition;
-pub mod context;
-pub mod contract;
 pub mod controller;
-pub mod crd;
-pub mod credentials;
-pub mod decide;
-pub mod directory;
-pub mod facts;
+pub mod domain;
 pub mod fic;
-pub mod guard;
 pub mod health;
-pub mod interrupt;
-pub mod key;
-pub mod lead;
-pub mod memory;
+pub mod index;
+pub mod leader_election;
 pub mod metrics;
-pub mod notes;
-pub mod observe;
-pub mod pass;
-#[allow(unreachable_pub, reason = "the derive of the schema repeats the struct where it is not reached")]
-#[allow(clippy::doc_markdown, reason = "its comments are for kubectl explain, which shows back-ticks as they are")]
-pub mod plan;
 pub mod reconcile;
-pub mod release;
-pub mod report;
 pub mod run;
-pub mod situation;
+pub mod secret_finalizer;
 pub mod text;
-pub mod trouble;
-pub mod turns;
-pub mod watch;
-pub mod words;
 
 /// The name of the operator: of its binary, its image, its field manager, its Lease.
 pub const NAME: &str = env!("CARGO_PKG_NAME");

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
+use fic_support_operator::api::crd;
 use fic_support_operator::cli::{Cli, Command, LogFormat, RunArgs};
-use fic_support_operator::{crd, run};
+use fic_support_operator::run;
 use tracing_subscriber::EnvFilter;
 
 /// As a directive of the log.
@@ -99,7 +100,7 @@ mod tests {
         let log = tracing_subscriber::fmt().with_env_filter(filter(directives).expect("good directives"));
         tracing::subscriber::with_default(log.with_writer(move || writer.clone()).finish(), || {
             tracing::warn!(target: "kube_client::client", "a whole answer");
-            tracing::info!(target: "fic_support_operator::lead", "leading");
+            tracing::info!(target: "fic_support_operator::leader_election", "leading");
         });
         let lines = lines.0.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&lines).into_owned()

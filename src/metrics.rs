@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::condition::Reason;
+use crate::api::condition::Reason;
 use crate::fic::call::Call;
 
 /// The metrics of the process.

@@ -13,13 +13,13 @@ use tracing::info;
 
 use crate::cli::RunArgs;
 use crate::clock::Clock;
-use crate::controller::{self, Parts};
-use crate::facts::Settings;
-use crate::fic::{Endpoints, Fic, Limits};
+use crate::controller::watch::Scope;
+use crate::controller::{self, Dependencies};
+use crate::domain::facts::Settings;
+use crate::fic::{Endpoints, FicClient, Limits};
 use crate::health::{self, Health};
-use crate::lead::{Candidate, Lead};
+use crate::leader_election::{LeaderElector, Leadership};
 use crate::metrics::Metrics;
-use crate::watch::Scope;
 
 /// How long a call to the API server may go without an answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -64,8 +64,8 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
     let endpoints = Endpoints { fic: arguments.fic_endpoint.clone(), keystone: arguments.keystone_endpoint.clone() };
     let limits =
         Limits { request_timeout: arguments.request_timeout, requests_per_second: arguments.fic_requests_per_second };
-    let fic = Fic::new(endpoints, arguments.roots.clone(), limits, Arc::clone(&metrics));
-    let parts = Parts {
+    let fic = FicClient::new(endpoints, arguments.roots.clone(), limits, Arc::clone(&metrics));
+    let parts = Dependencies {
         client: client.clone(),
         watch_client,
         fic: Arc::new(fic.map_err(RunError::FicClient)?),
@@ -100,37 +100,37 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
     Ok(())
 }
 
-async fn work(parts: &Parts, arguments: &RunArgs, client: Client, stop: watch::Receiver<bool>) {
+async fn work(parts: &Dependencies, arguments: &RunArgs, client: Client, stop: watch::Receiver<bool>) {
     if arguments.leader_elect {
         let namespace = std::env::var("POD_NAMESPACE").unwrap_or_else(|_| client.default_namespace().to_owned());
-        let mut candidate = Candidate::new(client, &namespace, lease_name(&parts.scope), parts.identity.clone());
-        lead(parts, &mut candidate, &stop).await;
+        let mut elector = LeaderElector::new(client, &namespace, lease_name(&parts.scope), parts.identity.clone());
+        run_elected(parts, &mut elector, &stop).await;
     } else {
         parts.metrics.set_leading(true);
-        controller::run(parts, Lead::Undisputed, stopped(stop)).await;
+        controller::run(parts, Leadership::Always, stopped(stop)).await;
     }
 }
 
 /// Leads whenever it can. A lead that is lost ends everything under way at once: what was sent is looked up by whoever leads
 /// next, and nothing is remembered when this replica leads again.
-pub async fn lead(parts: &Parts, candidate: &mut Candidate, stop: &watch::Receiver<bool>) {
+pub async fn run_elected(parts: &Dependencies, elector: &mut LeaderElector, stop: &watch::Receiver<bool>) {
     parts.health.set_ready();
     loop {
         tokio::select! {
             biased;
-            () = candidate.win() => {}
+            () = elector.acquire() => {}
             () = stopped(stop.clone()) => return,
         }
         parts.metrics.set_leading(true);
-        let lead = candidate.lead();
+        let lead = elector.leadership();
         let ended = tokio::select! {
             biased;
-            () = candidate.keep() => false,
+            () = elector.renew() => false,
             () = controller::run(parts, lead, stopped(stop.clone())) => true,
         };
         parts.metrics.set_leading(false);
         if ended {
-            candidate.release().await;
+            elector.release().await;
             return;
         }
     }
@@ -163,7 +163,7 @@ fn lease_name(scope: &Scope) -> String {
     format!("{}-{hash:08x}", crate::NAME)
 }
 
-/// A name of this process alone: a restarted one is another candidate, since it does not know what the one before was at.
+/// A name of this process alone: a restarted one is another elector, since it does not know what the one before was at.
 fn identity() -> String {
     let host = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_else(|_| crate::NAME.into());
     format!("{host}_{:08x}", fastrand::u32(..))

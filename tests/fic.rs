@@ -10,19 +10,19 @@ use fic_simulator::faults::{Fault, Kind};
 use fic_simulator::log::Call;
 use fic_simulator::portal::Action;
 use fic_simulator::world::Settings;
-use fic_support_operator::contract::{ContractId, OperationStatus};
-use fic_support_operator::credentials::Credentials;
-use fic_support_operator::fic::{Access, Endpoints, Fic, Limits};
-use fic_support_operator::lead::Lead;
+use fic_support_operator::api::credentials::Credentials;
+use fic_support_operator::api::plan::Menu;
+use fic_support_operator::domain::contract::{ContractId, OperationStatus};
+use fic_support_operator::domain::error::{FicError, WriteOutcome};
+use fic_support_operator::fic::{Access, Endpoints, FicClient, Limits};
+use fic_support_operator::leader_election::Leadership;
 use fic_support_operator::metrics::Metrics;
-use fic_support_operator::plan::Menu;
-use fic_support_operator::trouble::{Sent, Trouble};
 
 const TENANT: &str = "db8b0e40743f460685040c46167cf19e";
 
 struct Scene {
     simulator: Simulator,
-    fic: Fic,
+    fic: FicClient,
     access: Access,
 }
 
@@ -35,8 +35,8 @@ impl Scene {
         Self { simulator, fic, access: access("secret") }
     }
 
-    async fn create(&self) -> Sent<fic_support_operator::contract::Contract> {
-        self.fic.create(&self.access, Menu::PremiumPlan, &Lead::Undisputed).await
+    async fn create(&self) -> WriteOutcome<fic_support_operator::domain::contract::Contract> {
+        self.fic.create(&self.access, Menu::PremiumPlan, &Leadership::Always).await
     }
 
     fn on(&self, call: Call, kind: Kind) {
@@ -48,12 +48,13 @@ impl Scene {
     }
 }
 
-fn client(simulator: &Simulator, request_timeout: Duration, requests_per_second: u32) -> Fic {
+fn client(simulator: &Simulator, request_timeout: Duration, requests_per_second: u32) -> FicClient {
     let endpoints = Endpoints {
         fic: simulator.fic_endpoint().parse().unwrap(),
         keystone: simulator.keystone_endpoint().parse().unwrap(),
     };
-    Fic::new(endpoints, vec![], Limits { request_timeout, requests_per_second }, Arc::new(Metrics::default())).unwrap()
+    FicClient::new(endpoints, vec![], Limits { request_timeout, requests_per_second }, Arc::new(Metrics::default()))
+        .unwrap()
 }
 
 fn access(secret: &str) -> Access {
@@ -68,11 +69,11 @@ fn status(code: u16) -> Kind {
 async fn a_life_over_the_wire() {
     let scene = Scene::new().await;
     assert_eq!(scene.fic.list(&scene.access).await, Ok(vec![]));
-    let Sent::Accepted(contract) = scene.create().await else { panic!("it should be accepted") };
+    let WriteOutcome::Accepted(contract) = scene.create().await else { panic!("it should be accepted") };
     let shown = scene.fic.show(&scene.access, &contract.id).await.unwrap().unwrap();
     assert_eq!((shown.id.clone(), shown.status), (contract.id.clone(), OperationStatus::Completed));
     assert_eq!(scene.fic.list(&scene.access).await.unwrap()[0].id, contract.id);
-    assert_eq!(scene.fic.delete(&scene.access, &contract.id, &Lead::Undisputed).await, Sent::Accepted(()));
+    assert_eq!(scene.fic.delete(&scene.access, &contract.id, &Leadership::Always).await, WriteOutcome::Accepted(()));
     assert_eq!(scene.fic.show(&scene.access, &contract.id).await, Ok(None));
     assert_eq!(scene.fic.list(&scene.access).await, Ok(vec![]));
     assert_eq!(scene.count(Call::SignIn), 1);
@@ -83,14 +84,17 @@ async fn every_answer_to_a_create_is_sorted_into_accepted_refused_unknown_or_not
     let scene = Scene::new().await;
     for code in [400, 403, 409] {
         scene.on(Call::Create, status(code));
-        assert!(matches!(scene.create().await, Sent::Refused(_)), "{code} is a refusal");
+        assert!(matches!(scene.create().await, WriteOutcome::Refused(_)), "{code} is a refusal");
     }
     for code in [302, 404, 408, 418, 500, 502, 503, 504] {
         scene.on(Call::Create, status(code));
-        assert!(matches!(scene.create().await, Sent::Unknown(Trouble::Unavailable { .. })), "{code} tells nothing");
+        assert!(
+            matches!(scene.create().await, WriteOutcome::Unknown(FicError::Unavailable { .. })),
+            "{code} tells nothing"
+        );
     }
     scene.on(Call::Create, status(429));
-    assert!(matches!(scene.create().await, Sent::NotSent(Trouble::RateLimited { .. })));
+    assert!(matches!(scene.create().await, WriteOutcome::NotSent(FicError::RateLimited { .. })));
     for kind in [
         Kind::DropBefore,
         Kind::Html { code: 502, effect_first: false },
@@ -99,7 +103,7 @@ async fn every_answer_to_a_create_is_sorted_into_accepted_refused_unknown_or_not
         Kind::Hang { ms: None, effect_first: false },
     ] {
         scene.on(Call::Create, kind.clone());
-        assert!(matches!(scene.create().await, Sent::Unknown(_)), "{kind:?}");
+        assert!(matches!(scene.create().await, WriteOutcome::Unknown(_)), "{kind:?}");
     }
     assert_eq!(scene.simulator.contract(TENANT), None, "none of these had an effect");
     for kind in [
@@ -111,7 +115,7 @@ async fn every_answer_to_a_create_is_sorted_into_accepted_refused_unknown_or_not
         Kind::Html { code: 504, effect_first: true },
     ] {
         scene.on(Call::Create, kind.clone());
-        assert!(matches!(scene.create().await, Sent::Unknown(_)), "{kind:?}");
+        assert!(matches!(scene.create().await, WriteOutcome::Unknown(_)), "{kind:?}");
         assert!(scene.simulator.contract(TENANT).is_some(), "{kind:?} had its effect");
         scene.simulator.portal(TENANT, &Action::Abolish);
     }
@@ -120,31 +124,31 @@ async fn every_answer_to_a_create_is_sorted_into_accepted_refused_unknown_or_not
 #[tokio::test]
 async fn a_refusal_whose_reasons_never_arrive_is_a_refusal_all_the_same() {
     let scene = Scene::new().await;
-    assert!(matches!(scene.create().await, Sent::Accepted(_)));
+    assert!(matches!(scene.create().await, WriteOutcome::Accepted(_)));
     scene.on(Call::Create, Kind::SlowDrip { interval_ms: 100 });
-    assert_eq!(scene.create().await, Sent::Refused(Trouble::Conflict { words: "".into() }));
+    assert_eq!(scene.create().await, WriteOutcome::Refused(FicError::Conflict { words: "".into() }));
 }
 
 #[tokio::test]
 async fn every_answer_to_a_delete_is_sorted_likewise_and_absence_counts_as_accepted() {
     let scene = Scene::new().await;
-    let Sent::Accepted(contract) = scene.create().await else { panic!("it should be accepted") };
-    let delete = || scene.fic.delete(&scene.access, &contract.id, &Lead::Undisputed);
+    let WriteOutcome::Accepted(contract) = scene.create().await else { panic!("it should be accepted") };
+    let delete = || scene.fic.delete(&scene.access, &contract.id, &Leadership::Always);
     for code in [400, 403, 409] {
         scene.on(Call::Delete, status(code));
-        assert!(matches!(delete().await, Sent::Refused(_)), "{code} is a refusal");
+        assert!(matches!(delete().await, WriteOutcome::Refused(_)), "{code} is a refusal");
     }
     for code in [302, 405, 500, 503] {
         scene.on(Call::Delete, status(code));
-        assert!(matches!(delete().await, Sent::Unknown(Trouble::Unavailable { .. })), "{code} tells nothing");
+        assert!(matches!(delete().await, WriteOutcome::Unknown(FicError::Unavailable { .. })), "{code} tells nothing");
     }
     scene.on(Call::Delete, status(429));
-    assert!(matches!(delete().await, Sent::NotSent(Trouble::RateLimited { .. })));
+    assert!(matches!(delete().await, WriteOutcome::NotSent(FicError::RateLimited { .. })));
     assert!(scene.simulator.contract(TENANT).is_some(), "none of these had an effect");
     scene.on(Call::Delete, Kind::DropAfter);
-    assert!(matches!(delete().await, Sent::Unknown(_)));
+    assert!(matches!(delete().await, WriteOutcome::Unknown(_)));
     assert_eq!(scene.simulator.contract(TENANT), None, "this had");
-    assert_eq!(delete().await, Sent::Accepted(()), "404");
+    assert_eq!(delete().await, WriteOutcome::Accepted(()), "404");
 }
 
 #[tokio::test]
@@ -153,8 +157,8 @@ async fn a_create_that_never_left_is_known_not_to_have_been_sent() {
     scene.fic.list(&scene.access).await.unwrap();
     let nowhere = client(&scene.simulator, Duration::from_secs(1), 0);
     drop(scene.simulator);
-    let sent = nowhere.create(&scene.access, Menu::PremiumPlan, &Lead::Undisputed).await;
-    assert!(matches!(sent, Sent::NotSent(Trouble::Unavailable { .. })), "{sent:?}");
+    let sent = nowhere.create(&scene.access, Menu::PremiumPlan, &Leadership::Always).await;
+    assert!(matches!(sent, WriteOutcome::NotSent(FicError::Unavailable { .. })), "{sent:?}");
 }
 
 #[tokio::test]
@@ -164,20 +168,20 @@ async fn a_create_that_finds_nobody_listening_is_known_not_to_have_been_sent() {
     let keystone = scene.simulator.keystone_endpoint().parse().unwrap();
     let endpoints = Endpoints { fic: format!("http://{closed}").parse().unwrap(), keystone };
     let limits = Limits { request_timeout: Duration::from_secs(1), requests_per_second: 0 };
-    let nowhere = Fic::new(endpoints, vec![], limits, Arc::new(Metrics::default())).unwrap();
-    let sent = nowhere.create(&scene.access, Menu::PremiumPlan, &Lead::Undisputed).await;
-    assert!(matches!(sent, Sent::NotSent(Trouble::Unavailable { .. })), "{sent:?}");
+    let nowhere = FicClient::new(endpoints, vec![], limits, Arc::new(Metrics::default())).unwrap();
+    let sent = nowhere.create(&scene.access, Menu::PremiumPlan, &Leadership::Always).await;
+    assert!(matches!(sent, WriteOutcome::NotSent(FicError::Unavailable { .. })), "{sent:?}");
     assert_eq!(scene.count(Call::SignIn), 1);
 }
 
 #[tokio::test]
 async fn a_replica_that_is_not_sure_to_lead_sends_no_create_and_no_delete() {
     let scene = Scene::new().await;
-    let unsure = Lead::Held(fic_support_operator::lead::Tenure::default());
+    let unsure = Leadership::Lease(fic_support_operator::leader_election::LeaseHold::default());
     let sent = scene.fic.create(&scene.access, Menu::PremiumPlan, &unsure).await;
-    assert!(matches!(sent, Sent::NotSent(_)), "{sent:?}");
+    assert!(matches!(sent, WriteOutcome::NotSent(_)), "{sent:?}");
     let id = ContractId::parse("F520000000001").unwrap();
-    assert!(matches!(scene.fic.delete(&scene.access, &id, &unsure).await, Sent::NotSent(_)));
+    assert!(matches!(scene.fic.delete(&scene.access, &id, &unsure).await, WriteOutcome::NotSent(_)));
     assert_eq!(scene.count(Call::Create) + scene.count(Call::Delete), 0);
 }
 
@@ -209,7 +213,7 @@ async fn a_token_is_of_one_tenant_and_one_pair_of_credentials() {
 async fn a_call_that_is_refused_with_a_fresh_token_is_not_permitted() {
     let scene = Scene::new().await;
     scene.simulator.fault(Fault::always(Call::List, TENANT, status(401)));
-    assert!(matches!(scene.fic.list(&scene.access).await, Err(Trouble::PermissionDenied { .. })));
+    assert!(matches!(scene.fic.list(&scene.access).await, Err(FicError::PermissionDenied { .. })));
     assert_eq!((scene.count(Call::List), scene.count(Call::SignIn)), (2, 2), "once, and once again with a fresh token");
 }
 
@@ -217,14 +221,14 @@ async fn a_call_that_is_refused_with_a_fresh_token_is_not_permitted() {
 async fn wrong_credentials_are_told_from_a_keystone_that_fails() {
     let scene = Scene::new().await;
     let wrong = scene.fic.list(&access("wrong")).await;
-    assert!(matches!(wrong, Err(Trouble::AuthenticationFailed { .. })), "{wrong:?}");
+    assert!(matches!(wrong, Err(FicError::AuthenticationFailed { .. })), "{wrong:?}");
     scene.on(Call::SignIn, status(503));
     let failing = scene.fic.list(&scene.access).await;
-    assert!(matches!(&failing, Err(Trouble::Unavailable { what, .. }) if what.contains("Keystone")), "{failing:?}");
+    assert!(matches!(&failing, Err(FicError::Unavailable { what, .. }) if what.contains("Keystone")), "{failing:?}");
     scene.on(Call::SignIn, status(403));
-    assert!(matches!(scene.fic.list(&scene.access).await, Err(Trouble::PermissionDenied { .. })));
+    assert!(matches!(scene.fic.list(&scene.access).await, Err(FicError::PermissionDenied { .. })));
     scene.on(Call::SignIn, status(429));
-    assert!(matches!(scene.fic.list(&scene.access).await, Err(Trouble::RateLimited { .. })));
+    assert!(matches!(scene.fic.list(&scene.access).await, Err(FicError::RateLimited { .. })));
 }
 
 #[tokio::test]
@@ -244,7 +248,7 @@ async fn an_answer_that_drips_ends_with_the_time_of_the_call() {
     scene.on(Call::List, Kind::SlowDrip { interval_ms: 50 });
     let began = std::time::Instant::now();
     let listed = scene.fic.list(&scene.access).await;
-    assert!(matches!(listed, Err(Trouble::Unavailable { .. })), "{listed:?}");
+    assert!(matches!(listed, Err(FicError::Unavailable { .. })), "{listed:?}");
     assert!(began.elapsed() < Duration::from_secs(2), "it took {:?}", began.elapsed());
 }
 
@@ -253,7 +257,7 @@ async fn an_answer_of_more_than_a_mebibyte_is_not_read() {
     let scene = Scene::new().await;
     scene.on(Call::List, Kind::Huge { mib: 512 });
     let listed = scene.fic.list(&scene.access).await;
-    assert!(matches!(&listed, Err(Trouble::Unavailable { what, .. }) if what.contains("1 MiB")), "{listed:?}");
+    assert!(matches!(&listed, Err(FicError::Unavailable { what, .. }) if what.contains("1 MiB")), "{listed:?}");
 }
 
 #[tokio::test]
@@ -265,9 +269,9 @@ async fn a_redirect_is_never_followed() {
         scene.on(call, Kind::Redirect { to: to.clone() });
     }
     for _ in 0..2 {
-        assert!(matches!(scene.fic.list(&scene.access).await, Err(Trouble::Unavailable { .. })));
+        assert!(matches!(scene.fic.list(&scene.access).await, Err(FicError::Unavailable { .. })));
     }
-    assert!(matches!(scene.create().await, Sent::Unknown(Trouble::Unavailable { .. })));
+    assert!(matches!(scene.create().await, WriteOutcome::Unknown(FicError::Unavailable { .. })));
     assert!(elsewhere.log().is_empty(), "it would have had the credentials and the token");
 }
 
@@ -286,7 +290,7 @@ async fn calls_are_paced() {
 async fn why_an_operation_failed_is_told_where_fic_tells_it() {
     let scene = Scene::new().await;
     scene.simulator.portal(TENANT, &Action::FailNextOperation("no line".into()));
-    let Sent::Accepted(contract) = scene.create().await else { panic!("it should be accepted") };
+    let WriteOutcome::Accepted(contract) = scene.create().await else { panic!("it should be accepted") };
     assert_eq!(scene.fic.explain(&scene.access, &contract.id).await.as_deref(), Some("no line"));
     scene.on(Call::ListOperations, status(404));
     assert_eq!(scene.fic.explain(&scene.access, &contract.id).await, None);
@@ -331,12 +335,12 @@ async fn more_roots_can_be_trusted_and_others_are_not() {
         let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 0 };
         let endpoint = |path: &str| format!("https://127.0.0.1:{port}/{path}").parse().unwrap();
         let endpoints = Endpoints { fic: endpoint("fic-eri"), keystone: endpoint("keystone/v3") };
-        Fic::new(endpoints, roots, limits, Arc::new(Metrics::default())).unwrap()
+        FicClient::new(endpoints, roots, limits, Arc::new(Metrics::default())).unwrap()
     };
     assert_eq!(with(vec![root]).list(&scene.access).await, Ok(vec![]));
     let untrusted = with(vec![]).list(&scene.access).await;
     assert!(
-        matches!(&untrusted, Err(Trouble::Unavailable { what, .. }) if what.contains("certificate")),
+        matches!(&untrusted, Err(FicError::Unavailable { what, .. }) if what.contains("certificate")),
         "{untrusted:?}"
     );
 }

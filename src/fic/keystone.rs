@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::credentials::Credentials;
-use crate::fic::courier::Silence;
+use crate::api::credentials::Credentials;
+use crate::domain::error::FicError;
+use crate::fic::http::TransportError;
 use crate::fic::transport::{Reply, Transport, join, request, retry_after};
 use crate::fic::wire;
-use crate::trouble::Trouble;
 
 /// How long a token is used when Keystone does not say how long it lasts.
 const UNKNOWN_LIFETIME: Duration = Duration::from_mins(5);
@@ -31,7 +31,7 @@ pub(super) async fn sign_in(
     endpoint: &reqwest::Url,
     credentials: &Credentials,
     tenant: &str,
-) -> Result<Token, Trouble> {
+) -> Result<Token, FicError> {
     let body = json!({ "auth": {
         "identity": { "methods": ["password"], "password": { "user": {
             "domain": { "id": "default" },
@@ -44,7 +44,7 @@ pub(super) async fn sign_in(
     let url = join(endpoint, ["auth", "tokens"]);
     let request = request(Method::POST, url, Some(&body));
     let reply = transport.send(request, None).await.map_err(|silence| match silence {
-        Silence::NotSent(what) | Silence::Lost(what) => unavailable(&format!("Keystone: {what}")),
+        TransportError::NotSent(what) | TransportError::Lost(what) => unavailable(&format!("Keystone: {what}")),
     })?;
     if reply.status != 201 && reply.status != 200 {
         return Err(refusal(&reply, credentials));
@@ -55,26 +55,26 @@ pub(super) async fn sign_in(
     Ok(Token { value: value.into(), renew_at: asked_at + usable_for(&reply.body) })
 }
 
-fn refusal(reply: &Reply, credentials: &Credentials) -> Trouble {
+fn refusal(reply: &Reply, credentials: &Credentials) -> FicError {
     let words = wire::words(&reply.body, &[&credentials.api_key, &credentials.api_secret]);
     match reply.status {
-        401 => Trouble::AuthenticationFailed { words },
-        other => match Trouble::of_status(other, words, retry_after(&reply.headers)) {
-            Trouble::Unavailable { what, retry_after } => {
-                Trouble::Unavailable { what: format!("Keystone: {what}").into(), retry_after }
+        401 => FicError::AuthenticationFailed { words },
+        other => match FicError::from_status(other, words, retry_after(&reply.headers)) {
+            FicError::Unavailable { what, retry_after } => {
+                FicError::Unavailable { what: format!("Keystone: {what}").into(), retry_after }
             }
-            trouble @ (Trouble::RateLimited { .. }
-            | Trouble::AuthenticationFailed { .. }
-            | Trouble::PermissionDenied { .. }
-            | Trouble::Rejected { .. }
-            | Trouble::Conflict { .. }
-            | Trouble::Unexpected { .. }) => trouble,
+            trouble @ (FicError::RateLimited { .. }
+            | FicError::AuthenticationFailed { .. }
+            | FicError::PermissionDenied { .. }
+            | FicError::Rejected { .. }
+            | FicError::Conflict { .. }
+            | FicError::Unexpected { .. }) => trouble,
         },
     }
 }
 
-fn unavailable(what: &str) -> Trouble {
-    Trouble::Unavailable { what: what.into(), retry_after: None }
+fn unavailable(what: &str) -> FicError {
+    FicError::Unavailable { what: what.into(), retry_after: None }
 }
 
 /// How long a token is used: nine tenths of what it lasts.

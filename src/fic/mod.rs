@@ -3,11 +3,11 @@
 //! - [`transport`]: one HTTP call, bounded in every way.
 //! - [`keystone`] and [`tokens`]: signing in, and the tokens in hand.
 //! - [`wire`]: the JSON, and what is made of it.
-//! - [`courier`]: who carries a request and brings the answer.
+//! - [`http`]: who carries a request and brings the answer.
 //! - [`call`]: the names of the calls.
 
 pub mod call;
-pub mod courier;
+pub mod http;
 mod keystone;
 mod tokens;
 mod transport;
@@ -20,14 +20,14 @@ use reqwest::header::HeaderValue;
 use reqwest::{Certificate, Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::contract::{Contract, ContractId};
-use crate::credentials::Credentials;
-use crate::lead::Lead;
+use crate::api::credentials::Credentials;
+use crate::api::plan::Menu;
+use crate::domain::contract::{Contract, ContractId};
+use crate::domain::error::{FicError, WriteOutcome};
+use crate::leader_election::Leadership;
 use crate::metrics::Metrics;
-use crate::plan::Menu;
-use crate::trouble::{Sent, Trouble};
 use call::Call;
-use courier::{Courier, Http, Silence};
+use http::{Http, HttpClient, TransportError};
 use tokens::Tokens;
 pub use transport::Limits;
 use transport::{Reply, Transport, join, request, retry_after};
@@ -43,7 +43,7 @@ pub struct Access {
 }
 
 /// The client.
-pub struct Fic {
+pub struct FicClient {
     transport: Transport,
     tokens: Tokens,
     endpoints: Endpoints,
@@ -55,13 +55,13 @@ const SERVICES: [&str; 2] = ["v1", "premium-professional-support-services"];
 /// A call that did not get an answer.
 enum Miss {
     /// It was never made.
-    NotSent(Trouble),
+    NotSent(FicError),
     /// It was made, and no answer came.
-    Lost(Trouble),
+    Lost(FicError),
 }
 
 impl Miss {
-    fn into_trouble(self) -> Trouble {
+    fn into_trouble(self) -> FicError {
         match self {
             Self::NotSent(trouble) | Self::Lost(trouble) => trouble,
         }
@@ -77,7 +77,7 @@ pub struct Endpoints {
     pub keystone: Url,
 }
 
-impl Fic {
+impl FicClient {
     /// Sets a client up that trusts these roots beside those of the system.
     ///
     /// # Errors
@@ -88,12 +88,17 @@ impl Fic {
         limits: Limits,
         metrics: Arc<Metrics>,
     ) -> Result<Self, reqwest::Error> {
-        Ok(Self::over(Box::new(Http::new(roots)?), endpoints, limits, metrics))
+        Ok(Self::with_http_client(Box::new(Http::new(roots)?), endpoints, limits, metrics))
     }
 
-    /// Sets a client up whose requests go by this courier.
-    pub fn over(courier: Box<dyn Courier>, endpoints: Endpoints, limits: Limits, metrics: Arc<Metrics>) -> Self {
-        let transport = Transport::new(courier, limits);
+    /// Sets a client up whose requests go by this http.
+    pub fn with_http_client(
+        http: Box<dyn HttpClient>,
+        endpoints: Endpoints,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let transport = Transport::new(http, limits);
         Self { transport, tokens: Tokens::default(), endpoints, metrics }
     }
 
@@ -101,7 +106,7 @@ impl Fic {
     ///
     /// # Errors
     /// Whatever keeps it from being known.
-    pub async fn list(&self, access: &Access) -> Result<Vec<Contract>, Trouble> {
+    pub async fn list(&self, access: &Access) -> Result<Vec<Contract>, FicError> {
         let url = join(&self.endpoints.fic, SERVICES);
         let answer = self.call(Call::List, access, Method::GET, &url, None, None).await.map_err(Miss::into_trouble)?;
         match answer.status {
@@ -114,7 +119,7 @@ impl Fic {
     ///
     /// # Errors
     /// Whatever keeps it from being known.
-    pub async fn show(&self, access: &Access, id: &ContractId) -> Result<Option<Contract>, Trouble> {
+    pub async fn show(&self, access: &Access, id: &ContractId) -> Result<Option<Contract>, FicError> {
         let url = self.service(id);
         let answer = self.call(Call::Show, access, Method::GET, &url, None, None).await.map_err(Miss::into_trouble)?;
         match answer.status {
@@ -125,28 +130,28 @@ impl Fic {
     }
 
     /// Buys the menu.
-    pub async fn create(&self, access: &Access, menu: Menu, lead: &Lead) -> Sent<Contract> {
+    pub async fn create(&self, access: &Access, menu: Menu, lead: &Leadership) -> WriteOutcome<Contract> {
         let url = join(&self.endpoints.fic, SERVICES);
         let body = wire::create_body(menu);
         match self.call(Call::Create, access, Method::POST, &url, Some(&body), Some(lead)).await {
-            Err(Miss::NotSent(trouble)) => Sent::NotSent(trouble),
-            Err(Miss::Lost(trouble)) => Sent::Unknown(trouble),
+            Err(Miss::NotSent(trouble)) => WriteOutcome::NotSent(trouble),
+            Err(Miss::Lost(trouble)) => WriteOutcome::Unknown(trouble),
             Ok(answer) if is_success(answer.status) => match answer.read(access, wire::one_contract) {
-                Ok(contract) => Sent::Accepted(contract),
-                Err(trouble) => Sent::Unknown(trouble),
+                Ok(contract) => WriteOutcome::Accepted(contract),
+                Err(trouble) => WriteOutcome::Unknown(trouble),
             },
-            Ok(answer) => Sent::from_answer(answer.trouble),
+            Ok(answer) => WriteOutcome::from_error(answer.trouble),
         }
     }
 
     /// Abolishes the contract. One that FIC does not know counts as accepted: whether it is gone is for the looks to say.
-    pub async fn delete(&self, access: &Access, id: &ContractId, lead: &Lead) -> Sent<()> {
+    pub async fn delete(&self, access: &Access, id: &ContractId, lead: &Leadership) -> WriteOutcome<()> {
         let url = self.service(id);
         match self.call(Call::Delete, access, Method::DELETE, &url, None, Some(lead)).await {
-            Err(Miss::NotSent(trouble)) => Sent::NotSent(trouble),
-            Err(Miss::Lost(trouble)) => Sent::Unknown(trouble),
-            Ok(answer) if is_success(answer.status) || answer.status == 404 => Sent::Accepted(()),
-            Ok(answer) => Sent::from_answer(answer.trouble),
+            Err(Miss::NotSent(trouble)) => WriteOutcome::NotSent(trouble),
+            Err(Miss::Lost(trouble)) => WriteOutcome::Unknown(trouble),
+            Ok(answer) if is_success(answer.status) || answer.status == 404 => WriteOutcome::Accepted(()),
+            Ok(answer) => WriteOutcome::from_error(answer.trouble),
         }
     }
 
@@ -172,7 +177,7 @@ impl Fic {
         method: Method,
         url: &Url,
         body: Option<&serde_json::Value>,
-        lead: Option<&Lead>,
+        lead: Option<&Leadership>,
     ) -> Result<Answer, Miss> {
         let mut fresh = false;
         loop {
@@ -194,7 +199,7 @@ impl Fic {
         url: &Url,
         token: &SecretString,
         body: Option<&serde_json::Value>,
-        lead: Option<&Lead>,
+        lead: Option<&Leadership>,
     ) -> Result<Reply, Miss> {
         let mut header = HeaderValue::from_str(token.expose_secret())
             .map_err(|_| Miss::NotSent(unavailable("a token that does not fit a header".into())))?;
@@ -205,24 +210,24 @@ impl Fic {
         let reply = self.transport.send(request, lead).await;
         let outcome = match &reply {
             Ok(reply) => status_class(reply.status),
-            Err(Silence::NotSent(_)) => "not_sent",
-            Err(Silence::Lost(_)) => "lost",
+            Err(TransportError::NotSent(_)) => "not_sent",
+            Err(TransportError::Lost(_)) => "lost",
         };
         self.metrics.called(call, outcome, began.elapsed());
         reply.map_err(|silence| match silence {
-            Silence::NotSent(what) => Miss::NotSent(unavailable(what)),
-            Silence::Lost(what) => Miss::Lost(unavailable(what)),
+            TransportError::NotSent(what) => Miss::NotSent(unavailable(what)),
+            TransportError::Lost(what) => Miss::Lost(unavailable(what)),
         })
     }
 
-    async fn token(&self, access: &Access) -> Result<SecretString, Trouble> {
+    async fn token(&self, access: &Access) -> Result<SecretString, FicError> {
         self.tokens
             .get(access, || async {
                 let began = Instant::now();
                 let signed_in =
                     keystone::sign_in(&self.transport, &self.endpoints.keystone, &access.credentials, &access.tenant)
                         .await;
-                let outcome = signed_in.as_ref().map_or_else(Trouble::category, |_| "2xx");
+                let outcome = signed_in.as_ref().map_or_else(FicError::category, |_| "2xx");
                 self.metrics.called(Call::SignIn, outcome, began.elapsed());
                 signed_in
             })
@@ -234,7 +239,7 @@ impl Fic {
 struct Answer {
     status: u16,
     body: Vec<u8>,
-    trouble: Trouble,
+    trouble: FicError,
     /// What it was asked with: an answer may repeat it.
     token: SecretString,
 }
@@ -243,7 +248,7 @@ impl Answer {
     fn new(reply: Reply, token: SecretString, credentials: &Credentials) -> Self {
         let secrets = [&token, &credentials.api_key, &credentials.api_secret];
         let words = if is_success(reply.status) { Box::default() } else { wire::words(&reply.body, &secrets) };
-        let trouble = Trouble::of_status(reply.status, words, retry_after(&reply.headers));
+        let trouble = FicError::from_status(reply.status, words, retry_after(&reply.headers));
         Self { status: reply.status, body: reply.body, trouble, token }
     }
 
@@ -253,8 +258,8 @@ impl Answer {
     }
 }
 
-fn unavailable(what: Box<str>) -> Trouble {
-    Trouble::Unavailable { what, retry_after: None }
+fn unavailable(what: Box<str>) -> FicError {
+    FicError::Unavailable { what, retry_after: None }
 }
 
 fn is_success(status: u16) -> bool {

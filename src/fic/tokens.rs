@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
+use crate::domain::error::FicError;
 use crate::fic::Access;
 use crate::fic::keystone::Token;
-use crate::trouble::Trouble;
 
 type Key = (u64, Box<str>);
 /// The lock of a slot is held while signing in, so that calls that need the same token at the same time share one sign-in.
@@ -29,9 +29,9 @@ struct Slots {
 
 impl Tokens {
     /// The token in hand, or a new one.
-    pub(super) async fn get<F>(&self, access: &Access, sign_in: impl FnOnce() -> F) -> Result<SecretString, Trouble>
+    pub(super) async fn get<F>(&self, access: &Access, sign_in: impl FnOnce() -> F) -> Result<SecretString, FicError>
     where
-        F: Future<Output = Result<Token, Trouble>>,
+        F: Future<Output = Result<Token, FicError>>,
     {
         let slot = self.slot(access);
         let mut token = slot.lock().await;
@@ -76,7 +76,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::credentials::Credentials;
+    use crate::api::credentials::Credentials;
 
     async fn take(tokens: &Tokens, tenant: usize, lasts: Duration) -> String {
         let access = Access { tenant: tenant.to_string().into(), credentials: Credentials::new("key", "secret") };

@@ -8,8 +8,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Request, Response, Url};
 use tokio::time::{Instant, timeout_at};
 
-use crate::fic::courier::{Courier, Silence, describe};
-use crate::lead::Lead;
+use crate::fic::http::{HttpClient, TransportError, describe};
+use crate::leader_election::Leadership;
 
 /// The largest answer that is read.
 const LARGEST_ANSWER: usize = 1024 * 1024;
@@ -34,13 +34,13 @@ pub(super) struct Reply {
 
 /// Sends calls.
 pub(super) struct Transport {
-    courier: Box<dyn Courier>,
+    courier: Box<dyn HttpClient>,
     pace: Option<DefaultDirectRateLimiter>,
     request_timeout: Duration,
 }
 
 impl Transport {
-    pub(super) fn new(courier: Box<dyn Courier>, limits: Limits) -> Self {
+    pub(super) fn new(courier: Box<dyn HttpClient>, limits: Limits) -> Self {
         let Limits { request_timeout, requests_per_second } = limits;
         let pace = NonZeroU32::new(requests_per_second).map(|rate| RateLimiter::direct(Quota::per_second(rate)));
         Self { courier, pace, request_timeout }
@@ -49,16 +49,16 @@ impl Transport {
     /// Sends a request and reads its answer.
     ///
     /// The lead is asked for at the last moment, after every wait: a process that was frozen while it waited must not send.
-    pub(super) async fn send(&self, request: Request, lead: Option<&Lead>) -> Result<Reply, Silence> {
+    pub(super) async fn send(&self, request: Request, lead: Option<&Leadership>) -> Result<Reply, TransportError> {
         if let Some(pace) = &self.pace {
             pace.until_ready().await;
         }
-        if lead.is_some_and(|lead| !lead.is_sure()) {
-            return Err(Silence::NotSent("this replica is not sure to lead".into()));
+        if lead.is_some_and(|lead| !lead.holds_lease()) {
+            return Err(TransportError::NotSent("this replica is not sure to lead".into()));
         }
         let deadline = Instant::now() + self.request_timeout;
-        let late = || Silence::Lost(format!("no complete answer within {:?}", self.request_timeout).into());
-        let mut response = timeout_at(deadline, self.courier.carry(request)).await.unwrap_or_else(|_| Err(late()))?;
+        let late = || TransportError::Lost(format!("no complete answer within {:?}", self.request_timeout).into());
+        let mut response = timeout_at(deadline, self.courier.execute(request)).await.unwrap_or_else(|_| Err(late()))?;
         let status = response.status();
         let body = match timeout_at(deadline, read(&mut response)).await.unwrap_or_else(|_| Err(late())) {
             // What was refused was refused, whether or not the reasons arrive: it is not looked for as if it had been bought.
@@ -69,11 +69,11 @@ impl Transport {
     }
 }
 
-async fn read(response: &mut Response) -> Result<Vec<u8>, Silence> {
+async fn read(response: &mut Response) -> Result<Vec<u8>, TransportError> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| Silence::Lost(describe(&error)))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| TransportError::Lost(describe(&error)))? {
         if body.len() + chunk.len() > LARGEST_ANSWER {
-            return Err(Silence::Lost("an answer of more than 1 MiB".into()));
+            return Err(TransportError::Lost("an answer of more than 1 MiB".into()));
         }
         body.extend_from_slice(&chunk);
     }

@@ -8,10 +8,10 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::contract::{Contract, ContractId, OperationStatus};
-use crate::plan::{ContractMenu, Menu};
+use crate::api::plan::{ContractMenu, Menu};
+use crate::domain::contract::{Contract, ContractId, OperationStatus};
+use crate::domain::error::FicError;
 use crate::text;
-use crate::trouble::Trouble;
 
 /// How many menus of a contract are kept: there are one or two.
 const MENUS: usize = 8;
@@ -29,7 +29,7 @@ pub(super) fn create_body(menu: Menu) -> Value {
 }
 
 /// Reads the answer to List.
-pub(super) fn contracts(body: &[u8], asked: Asked<'_>) -> Result<Vec<Contract>, Trouble> {
+pub(super) fn contracts(body: &[u8], asked: Asked<'_>) -> Result<Vec<Contract>, FicError> {
     #[derive(Deserialize)]
     struct Listing {
         #[serde(rename = "premiumProfessionalSupportServices")]
@@ -43,7 +43,7 @@ pub(super) fn contracts(body: &[u8], asked: Asked<'_>) -> Result<Vec<Contract>, 
 }
 
 /// Reads the answer to Create and to Show.
-pub(super) fn one_contract(body: &[u8], asked: Asked<'_>) -> Result<Contract, Trouble> {
+pub(super) fn one_contract(body: &[u8], asked: Asked<'_>) -> Result<Contract, FicError> {
     #[derive(Deserialize)]
     struct Answer {
         #[serde(rename = "professionalSupportService")]
@@ -56,12 +56,12 @@ pub(super) fn one_contract(body: &[u8], asked: Asked<'_>) -> Result<Contract, Tr
 }
 
 /// Reads the answer to Show, which must speak of the contract that was asked about.
-pub(super) fn this_contract(body: &[u8], asked: Asked<'_>, id: &ContractId) -> Result<Contract, Trouble> {
+pub(super) fn this_contract(body: &[u8], asked: Asked<'_>, id: &ContractId) -> Result<Contract, FicError> {
     let contract = one_contract(body, asked)?;
     if contract.id == *id {
         Ok(contract)
     } else {
-        Err(Trouble::Unexpected {
+        Err(FicError::Unexpected {
             what: format!("asked about contract {id}, FIC answered about {}", contract.id).into(),
         })
     }
@@ -125,16 +125,17 @@ struct WireMenu {
     menu_start_date: Option<String>,
 }
 
-fn contract(wire: WireContract, Asked { tenant, secrets }: Asked<'_>) -> Result<Contract, Trouble> {
+fn contract(wire: WireContract, Asked { tenant, secrets }: Asked<'_>) -> Result<Contract, FicError> {
     let word = |raw: &str| text::word(raw, secrets);
     if let Some(other) = wire.tenant_id.filter(|id| id != tenant) {
-        return Err(Trouble::Unexpected {
+        return Err(FicError::Unexpected {
             what: format!("asked about tenant {tenant}, FIC answered about {}", word(&other)).into(),
         });
     }
     let id = wire.id.ok_or_else(unreadable)?;
-    let id = ContractId::parse(&id)
-        .ok_or_else(|| Trouble::Unexpected { what: format!("\"{}\" is not the id of a contract", word(&id)).into() })?;
+    let id = ContractId::parse(&id).ok_or_else(|| FicError::Unexpected {
+        what: format!("\"{}\" is not the id of a contract", word(&id)).into(),
+    })?;
     let menus = wire.menus.unwrap_or_default().into_iter().take(MENUS).filter_map(|wire| {
         Some(ContractMenu {
             menu: word(&wire.menu?).into(),
@@ -149,7 +150,7 @@ fn contract(wire: WireContract, Asked { tenant, secrets }: Asked<'_>) -> Result<
     })
 }
 
-fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Trouble> {
+fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, FicError> {
     // serde would read a list as the fields of an object in their order, and `[[]]` as a tenant without a contract.
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(unreadable());
@@ -157,8 +158,8 @@ fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Trouble> {
     serde_json::from_slice(body).map_err(|_| unreadable())
 }
 
-fn unreadable() -> Trouble {
-    Trouble::Unavailable { what: "an answer that cannot be read".into(), retry_after: None }
+fn unreadable() -> FicError {
+    FicError::Unavailable { what: "an answer that cannot be read".into(), retry_after: None }
 }
 
 #[cfg(test)]
@@ -185,7 +186,7 @@ mod tests {
     fn a_list_is_empty_only_where_it_says_so() {
         assert_eq!(contracts(br#"{"premiumProfessionalSupportServices":[]}"#, ASKED), Ok(vec![]));
         for body in ["{}", "[]", "null", "", "<html>", r#"{"premiumProfessionalSupportServices":null}"#] {
-            assert!(matches!(contracts(body.as_bytes(), ASKED), Err(Trouble::Unavailable { .. })), "{body}");
+            assert!(matches!(contracts(body.as_bytes(), ASKED), Err(FicError::Unavailable { .. })), "{body}");
         }
     }
 
@@ -201,12 +202,12 @@ mod tests {
     fn an_answer_about_another_tenant_or_contract_is_unexpected() {
         let other = BODY.replace(TENANT, "00000000000000000000000000000000");
         let listed = format!(r#"{{"premiumProfessionalSupportServices":[{other}]}}"#);
-        assert!(matches!(contracts(listed.as_bytes(), ASKED), Err(Trouble::Unexpected { .. })));
+        assert!(matches!(contracts(listed.as_bytes(), ASKED), Err(FicError::Unexpected { .. })));
         let shown = format!(r#"{{"professionalSupportService":{BODY}}}"#);
         let asked = ContractId::parse("F999999999999").expect("well formed");
-        assert!(matches!(this_contract(shown.as_bytes(), ASKED, &asked), Err(Trouble::Unexpected { .. })));
+        assert!(matches!(this_contract(shown.as_bytes(), ASKED, &asked), Err(FicError::Unexpected { .. })));
         let malformed = shown.replace("F520123456789", "../../keystone");
-        assert!(matches!(one_contract(malformed.as_bytes(), ASKED), Err(Trouble::Unexpected { .. })));
+        assert!(matches!(one_contract(malformed.as_bytes(), ASKED), Err(FicError::Unexpected { .. })));
     }
 
     #[test]

@@ -12,8 +12,8 @@
     reason = "a test ends at the first thing that is not as it should be; the stage is shared with tests that use more of it"
 )]
 
-#[path = "../e2e/stage.rs"]
-mod stage;
+#[path = "../e2e/environment.rs"]
+mod environment;
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -25,7 +25,7 @@ use fic_simulator::log::{Call, Entry};
 use kube::api::ListParams;
 use serde_json::json;
 
-use crate::stage::{Stage, control_plane, new_tenant, ready};
+use crate::environment::{Stage, control_plane, new_tenant, ready};
 
 const MANY: usize = 50;
 /// An operator that is killed less often was killed between two jobs, not in the middle of one.

@@ -4,7 +4,7 @@ use fic_simulator::log::Call;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
-use crate::stage::{SECRET, Stage, condition, message};
+use crate::environment::{SECRET, Stage, condition, message};
 
 const TYPE: &str = "fic.ntt.com/credentials";
 

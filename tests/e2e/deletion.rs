@@ -6,7 +6,7 @@ use fic_simulator::portal::Action;
 use kube::api::DeleteParams;
 use serde_json::json;
 
-use crate::stage::{SECRET, Stage, message};
+use crate::environment::{SECRET, Stage, message};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retain_leaves_the_contract_without_a_call() {

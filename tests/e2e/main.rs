@@ -16,10 +16,10 @@
 
 mod credentials;
 mod deletion;
-mod life;
+mod environment;
+mod fic_errors;
+mod lifecycle;
 mod policies;
 mod schema;
 mod scope;
-mod stage;
 mod tenants;
-mod troubles;

@@ -4,7 +4,7 @@ use fic_simulator::log::Call;
 use fic_simulator::portal::Action;
 use serde_json::json;
 
-use crate::stage::{Stage, condition, message};
+use crate::environment::{Stage, condition, message};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_contract_that_was_there_is_left_alone() {
@@ -71,7 +71,7 @@ async fn an_owner_switched_to_observe_and_back_is_the_owner_again() {
     stage.apply("premium", json!({})).await;
     stage.reaches("premium", "Contracted").await;
     stage.patch_spec("premium", json!({ "managementPolicy": "Observe" })).await;
-    let observed = |plan: &fic_support_operator::plan::PremiumSupportPlan| message(plan).contains("only watched");
+    let observed = |plan: &fic_support_operator::api::plan::PremiumSupportPlan| message(plan).contains("only watched");
     let plan = stage.until("premium", "premium to be watched", observed).await;
     assert!(plan.metadata.finalizers.is_some_and(|finalizers| !finalizers.is_empty()));
     stage.patch_spec("premium", json!({ "managementPolicy": "Manage" })).await;
@@ -86,7 +86,7 @@ async fn a_lost_contract_is_bought_again() {
     stage.apply("premium", json!({})).await;
     let before = stage.reaches("premium", "Contracted").await.status.unwrap().id;
     stage.simulator.portal(&stage.tenant, &Action::Abolish);
-    let bought_again = |plan: &fic_support_operator::plan::PremiumSupportPlan| {
+    let bought_again = |plan: &fic_support_operator::api::plan::PremiumSupportPlan| {
         let status = plan.status.as_ref().unwrap();
         status.id.is_some() && status.id != before && message(plan).contains("in force")
     };
@@ -144,7 +144,7 @@ async fn suspended_later_a_plan_keeps_what_it_says_also_while_it_is_deleted() {
     stage.patch_spec("premium", json!({ "suspend": true })).await;
     stage.delete("premium").await;
     // A second plan shows that the operator has gone on past the first.
-    stage.tenant = crate::stage::new_tenant();
+    stage.tenant = crate::environment::new_tenant();
     stage.apply("second", json!({})).await;
     stage.reaches("second", "Contracted").await;
     let plan = stage.plans().get("premium").await.unwrap();

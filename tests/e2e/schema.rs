@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{SECRET, Stage};
+use crate::environment::{SECRET, Stage};
 
 fn manifest(name: &str, spec: &Value) -> Value {
     json!({
@@ -56,7 +56,7 @@ async fn a_manifest_that_breaks_a_rule_is_refused_with_what_is_right() {
 async fn what_cannot_be_changed_says_so() {
     let stage = Stage::empty().await;
     stage.kubectl_apply(&manifest("premium", &spec(&stage.tenant))).unwrap();
-    let other = crate::stage::new_tenant();
+    let other = crate::environment::new_tenant();
     let refused = stage.kubectl_apply(&manifest("premium", &spec(&other))).expect_err("tenantID is immutable");
     assert!(refused.contains("tenantID cannot be changed"), "{refused}");
     // The way out of Terminating must stay open.

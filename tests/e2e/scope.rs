@@ -4,9 +4,9 @@ use kube::api::{Api, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
-use fic_support_operator::plan::PremiumSupportPlan;
+use fic_support_operator::api::plan::PremiumSupportPlan;
 
-use crate::stage::{SECRET, Stage, new_tenant};
+use crate::environment::{SECRET, Stage, new_tenant};
 
 /// A plan with its Secret, in a namespace of its own.
 async fn cast(stage: &Stage, namespace: &str) -> Api<PremiumSupportPlan> {
@@ -49,10 +49,10 @@ async fn several_namespaces_are_watched_and_no_other() {
     stage
         .wait("the plan of the other namespace to be Ready", || async {
             let plan = seen_to.get("premium").await.unwrap();
-            crate::stage::ready(&plan).is_some_and(|ready| ready.reason == "Contracted")
+            crate::environment::ready(&plan).is_some_and(|ready| ready.reason == "Contracted")
         })
         .await;
     let plan = left_alone.get("premium").await.unwrap();
-    assert!(plan.finalizers().is_empty() && crate::stage::ready(&plan).is_none(), "{plan:?}");
+    assert!(plan.finalizers().is_empty() && crate::environment::ready(&plan).is_none(), "{plan:?}");
     assert_eq!(stage.simulator.summary(&plan.spec.tenant_id).creates_sent, 0);
 }

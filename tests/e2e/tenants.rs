@@ -4,7 +4,7 @@ use fic_simulator::faults::{Fault, Kind};
 use fic_simulator::log::Call;
 use serde_json::json;
 
-use crate::stage::{Stage, condition, message, new_tenant};
+use crate::environment::{Stage, condition, message, new_tenant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_plans_for_a_tenant_one_holds_it_and_the_other_takes_over() {
@@ -34,7 +34,10 @@ async fn of_two_plans_applied_at_once_one_buys() {
         let plans = stage.plans();
         async move {
             let plans = plans.list(&kube::api::ListParams::default()).await.unwrap().items;
-            plans.iter().filter(|plan| crate::stage::ready(plan).is_some_and(|ready| ready.reason == reason)).count()
+            plans
+                .iter()
+                .filter(|plan| crate::environment::ready(plan).is_some_and(|ready| ready.reason == reason))
+                .count()
         }
     };
     stage.wait("one to be Contracted", || async { of("Contracted").await == 1 }).await;

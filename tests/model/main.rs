@@ -4,7 +4,7 @@
 //! The world has one plan or two of one tenant and their Secret, a process that leads, one before it whose last request may still
 //! be on its way, a FIC whose answers get lost and whose reads lag, a portal behind its back, and a user who edits, deletes and
 //! uninstalls. Every sequence of events within the bounds is tried, breadth first, so the story of a violation is the shortest
-//! there is. (The asynchronous code, and replicas at the same time, play in `tests/histories`.)
+//! there is. (The asynchronous code, and replicas at the same time, play in `tests/simulation`.)
 
 #![allow(
     clippy::unwrap_used,

@@ -1,8 +1,8 @@
 //! What happens outside of the operator: FIC goes on, the portal is used, users edit.
 
-use fic_support_operator::contract::OperationStatus;
-use fic_support_operator::facts::PlanFacts;
-use fic_support_operator::plan::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, RecreationPolicy};
+use fic_support_operator::api::plan::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, RecreationPolicy};
+use fic_support_operator::domain::contract::OperationStatus;
+use fic_support_operator::domain::facts::PlanFacts;
 
 use crate::world::{Events, Held, Secret, World, name};
 

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use fic_support_operator::contract::{ContractId, OperationStatus};
-use fic_support_operator::decide::{Act, Facts, Farewell, IdChange, Look, Occasion, Step, Verdict, decide};
-use fic_support_operator::facts::{Claim, Credentials, PlanFacts, Reported};
-use fic_support_operator::memory::{Create, LOOKS_TO_BELIEVE, Memory};
-use fic_support_operator::pass::{Definition, News, Pass, Unseen};
-use fic_support_operator::plan::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, RecreationPolicy};
-use fic_support_operator::trouble::{Sent, Trouble};
+use fic_support_operator::api::plan::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, RecreationPolicy};
+use fic_support_operator::domain::contract::{ContractId, OperationStatus};
+use fic_support_operator::domain::decide::{
+    Command, Facts, IdChange, Occasion, Query, ReleaseReason, StatusChange, Step, decide,
+};
+use fic_support_operator::domain::error::{FicError, WriteOutcome};
+use fic_support_operator::domain::facts::{Claim, PlanFacts, Reported, SecretState};
+use fic_support_operator::domain::memory::{CONFIRMATIONS_REQUIRED, CreateState, Memory};
+use fic_support_operator::domain::run_state::{CrdState, RunState, SecretAbsence, StepResult};
 
 use crate::budget::Budget;
 use crate::world::{Adrift, Events, Held, Operator, Outcome, SETTINGS, World, name};
@@ -31,27 +33,27 @@ enum Came {
     /// The world is not as the pass had thought: it is over.
     Over,
     /// It goes on, with this news if there is any.
-    On(Option<News>),
+    On(Option<StepResult>),
 }
 
-impl From<News> for Came {
-    fn from(news: News) -> Self {
+impl From<StepResult> for Came {
+    fn from(news: StepResult) -> Self {
         Self::On(Some(news))
     }
 }
 
-fn unavailable() -> Trouble {
-    Trouble::Unavailable { what: "".into(), retry_after: None }
+fn unavailable() -> FicError {
+    FicError::Unavailable { what: "".into(), retry_after: None }
 }
 
 /// FIC asks for fewer calls.
-fn busy() -> Trouble {
-    Trouble::RateLimited { retry_after: None }
+fn busy() -> FicError {
+    FicError::RateLimited { retry_after: None }
 }
 
 fn calls_fic(step: &Step) -> bool {
-    let looks = matches!(step, Step::Look(Look::List | Look::Show(_) | Look::Explain(_)));
-    looks || matches!(step, Step::Act(Act::Create | Act::Delete(_)))
+    let looks = matches!(step, Step::Query(Query::List | Query::Show(_) | Query::Explain(_)));
+    looks || matches!(step, Step::Command(Command::Create | Command::Delete(_)))
 }
 
 /// Whether the contract stays when this plan goes.
@@ -99,7 +101,7 @@ impl World {
             return;
         };
         let step = self.decision(number, operator);
-        let reads = matches!(&step, Step::Look(Look::List | Look::Show(_)));
+        let reads = matches!(&step, Step::Query(Query::List | Query::Show(_)));
         if reads && operator.due {
             let later = self.after(|next| {
                 next.plans[number].operator.as_mut().unwrap().due = false;
@@ -113,8 +115,9 @@ impl World {
         }
         let what = || format!("{who}: {step:?}");
         events.push(what, self.take(number, &step, Luck::Well));
-        let effects = matches!(&step, Step::Act(Act::Create | Act::Delete(_)));
-        let writes = !effects && matches!(&step, Step::Act(_) | Step::Report(_) | Step::Rest { verdict: Some(_), .. });
+        let effects = matches!(&step, Step::Command(Command::Create | Command::Delete(_)));
+        let writes =
+            !effects && matches!(&step, Step::Command(_) | Step::Report(_) | Step::Rest { verdict: Some(_), .. });
         let mut maybe = |possible: bool, luck: Luck, spend: fn(&mut Budget) -> &mut u8| {
             let mut poorer = self.clone();
             let left = spend(&mut poorer.budget);
@@ -152,7 +155,7 @@ impl World {
 
     /// A read that lags shows any time before. One pass may be hit by it in all its looks, and counts once.
     fn lagging_events(&self, number: usize, step: &Step, events: &mut Events) {
-        if !matches!(step, Step::Look(Look::List | Look::Show(_))) {
+        if !matches!(step, Step::Query(Query::List | Query::Show(_))) {
             return;
         }
         let lagged = self.plans[number].operator.as_ref().is_some_and(|operator| operator.lagged);
@@ -205,7 +208,7 @@ impl World {
         let credentials = self.secret.facts();
         let claim = self.claim(number, |plan| plan.known.as_ref());
         let operator =
-            Operator { plan: known, stale, credentials, claim, pass: Pass::default(), due: false, lagged: false };
+            Operator { plan: known, stale, credentials, claim, pass: RunState::default(), due: false, lagged: false };
         self.plans[number].operator = Some(operator);
     }
 
@@ -236,12 +239,12 @@ impl World {
     fn would_believe(&self, number: usize, step: &Step) -> bool {
         let Some(memory) = self.plans[number].memory.as_ref() else { return false };
         let open = match memory.create {
-            Create::Open { empty_looks, .. } => empty_looks,
-            Create::Unsent | Create::Refused | Create::Accepted(_) => 0,
+            CreateState::Open { empty_looks, .. } => empty_looks,
+            CreateState::Unsent | CreateState::Refused | CreateState::Accepted(_) => 0,
         };
         let unchanged = memory.delete.as_ref().map_or(0, |delete| delete.unchanged_looks);
-        matches!(step, Step::Look(Look::List | Look::Show(_)))
-            && open.max(unchanged).max(memory.absences) + 1 >= LOOKS_TO_BELIEVE
+        matches!(step, Step::Query(Query::List | Query::Show(_)))
+            && open.max(unchanged).max(memory.absences) + 1 >= CONFIRMATIONS_REQUIRED
     }
 
     /// A step of the process that leads: its effect, and what is learnt of it.
@@ -285,7 +288,7 @@ impl World {
 
     fn effect(&mut self, number: usize, operator: &mut Operator, step: &Step, luck: Luck) -> Result<Came, String> {
         let suspended = operator.plan.suspend;
-        if suspended && matches!(step, Step::Look(_) | Step::Act(_)) {
+        if suspended && matches!(step, Step::Query(_) | Step::Command(_)) {
             return Err("a suspended plan was touched".into());
         }
         if calls_fic(step) && operator.is_claimed_by_another() {
@@ -299,47 +302,47 @@ impl World {
 
     fn effect_of(&mut self, number: usize, operator: &mut Operator, step: &Step, luck: Luck) -> Result<Came, String> {
         match step {
-            Step::Look(look) => Ok(self.look(number, operator, look, luck).map_or(Came::Over, Came::from)),
-            Step::Act(act) => self.act(number, operator, act, luck),
+            Step::Query(look) => Ok(self.look(number, operator, look, luck).map_or(Came::Over, Came::from)),
+            Step::Command(act) => self.act(number, operator, act, luck),
             Step::Report(verdict) | Step::Rest { verdict: Some(verdict), .. } => self.report(number, operator, verdict),
             Step::Rest { verdict: None, .. } => Ok(Came::On(None)),
         }
     }
 
-    fn look(&self, number: usize, operator: &mut Operator, look: &Look, luck: Luck) -> Option<News> {
+    fn look(&self, number: usize, operator: &mut Operator, look: &Query, luck: Luck) -> Option<StepResult> {
         let seen = match luck {
             Luck::Lagging(time) => self.before[time].held.clone(),
             _ => self.contract.clone(),
         };
         let lost = luck == Luck::LostBefore;
         Some(match look {
-            Look::List if lost => News::Listed(Err(unavailable())),
-            Look::Show(_) if lost => News::Shown(Err(unavailable())),
-            Look::List => News::Listed(Ok(seen.iter().map(Held::shown).collect())),
-            Look::Show(id) => News::Shown(Ok(seen.filter(|held| held.id == *id).map(|held| held.shown()))),
-            Look::Explain(_) => News::Explained(None),
-            Look::Definition if self.leaving => News::Definition(Definition::Leaving),
-            Look::Definition => News::Definition(Definition::Stands),
-            Look::Holder => {
+            Query::List if lost => StepResult::Listed(Err(unavailable())),
+            Query::Show(_) if lost => StepResult::Shown(Err(unavailable())),
+            Query::List => StepResult::Listed(Ok(seen.iter().map(Held::shown).collect())),
+            Query::Show(id) => StepResult::Shown(Ok(seen.filter(|held| held.id == *id).map(|held| held.shown()))),
+            Query::Explain(_) => StepResult::Explained(None),
+            Query::Crd if self.leaving => StepResult::Crd(CrdState::Deleting),
+            Query::Crd => StepResult::Crd(CrdState::Present),
+            Query::Holder => {
                 let plan = &self.plans[number];
                 operator.plan = plan.object.clone()?;
                 operator.stale = false;
-                News::Holder(self.claim(number, |plan| plan.object.as_ref()))
+                StepResult::Holder(self.claim(number, |plan| plan.object.as_ref()))
             }
-            Look::Secret => News::Secret(Unseen::Absent),
+            Query::Secret => StepResult::Secret(SecretAbsence::Absent),
         })
     }
 
-    fn act(&mut self, number: usize, operator: &mut Operator, act: &Act, luck: Luck) -> Result<Came, String> {
+    fn act(&mut self, number: usize, operator: &mut Operator, act: &Command, luck: Luck) -> Result<Came, String> {
         match act {
-            Act::ProtectSecret => Ok(self.protect_secret(operator)),
-            Act::AddFinalizer => {
+            Command::AddSecretFinalizer => Ok(self.protect_secret(operator)),
+            Command::AddFinalizer => {
                 let written = self.write(number, operator, |plan| plan.finalizer = true);
-                Ok(if written { News::FinalizerAdded.into() } else { Came::Over })
+                Ok(if written { StepResult::FinalizerAdded.into() } else { Came::Over })
             }
-            Act::RemoveFinalizer(farewell) => self.let_go(number, operator, farewell),
-            Act::Create => self.create(number, operator, luck).map(Came::from),
-            Act::Delete(id) => self.delete(number, operator, id, luck).map(Came::from),
+            Command::RemoveFinalizer(farewell) => self.let_go(number, operator, farewell),
+            Command::Create => self.create(number, operator, luck).map(Came::from),
+            Command::Delete(id) => self.delete(number, operator, id, luck).map(Came::from),
         }
     }
 
@@ -357,9 +360,9 @@ impl World {
         true
     }
 
-    fn let_go(&mut self, number: usize, operator: &mut Operator, farewell: &Farewell) -> Result<Came, String> {
+    fn let_go(&mut self, number: usize, operator: &mut Operator, farewell: &ReleaseReason) -> Result<Came, String> {
         let may_stay = operator.plan.deleting && (retains(&operator.plan) || self.leaving);
-        if matches!(farewell, Farewell::Retained { .. }) && !may_stay {
+        if matches!(farewell, ReleaseReason::Retained { .. }) && !may_stay {
             return Err("rule 5: let go as under Retain, which nobody has asked for".into());
         }
         if !self.write(number, operator, |plan| plan.finalizer = false) {
@@ -385,7 +388,7 @@ impl World {
         if plan.object.as_ref().is_some_and(|plan| plan.deleting) {
             plan.vanish();
         }
-        Ok(News::FinalizerRemoved.into())
+        Ok(StepResult::FinalizerRemoved.into())
     }
 
     fn protect_secret(&mut self, operator: &mut Operator) -> Came {
@@ -395,17 +398,17 @@ impl World {
         }
         self.secret.protected = true;
         operator.credentials = self.secret.facts();
-        News::SecretProtected.into()
+        StepResult::SecretFinalizerAdded.into()
     }
 
-    fn create(&mut self, number: usize, operator: &Operator, luck: Luck) -> Result<News, String> {
+    fn create(&mut self, number: usize, operator: &Operator, luck: Luck) -> Result<StepResult, String> {
         if !operator.plan.finalizer {
             return Err("rule 2: bought without the finalizer".into());
         }
         if self.secret.there && !self.secret.protected {
             return Err("rule 8: bought with a Secret that nothing keeps".into());
         }
-        if let Credentials::Seen { deleting: true, .. } = operator.credentials {
+        if let SecretState::Found { deleting: true, .. } = operator.credentials {
             return Err("rule 8: bought with a Secret that is being deleted".into());
         }
         if operator.plan.deleting || operator.plan.management == ManagementPolicy::Observe {
@@ -415,13 +418,15 @@ impl World {
             return Err("rule 3: sent again although a contract was bought and is not recorded yet".into());
         }
         match luck {
-            Luck::Refused => return Ok(News::Created(Sent::Refused(Trouble::Rejected { words: "".into() }))),
-            Luck::NotSent => return Ok(News::Created(Sent::NotSent(busy()))),
+            Luck::Refused => {
+                return Ok(StepResult::Created(WriteOutcome::Refused(FicError::Rejected { words: "".into() })));
+            }
+            Luck::NotSent => return Ok(StepResult::Created(WriteOutcome::NotSent(busy()))),
             _ => {}
         }
         let outcome = match (&self.contract, luck) {
-            (_, Luck::LostBefore) | (Some(_), Luck::LostAfter) => Sent::Unknown(unavailable()),
-            (Some(_), _) => Sent::Refused(Trouble::Conflict { words: "".into() }),
+            (_, Luck::LostBefore) | (Some(_), Luck::LostAfter) => WriteOutcome::Unknown(unavailable()),
+            (Some(_), _) => WriteOutcome::Refused(FicError::Conflict { words: "".into() }),
             (None, _) => {
                 let held = self.new_contract(OperationStatus::Processing, Some(number));
                 if self.plans[number].needs == 0 {
@@ -430,20 +435,30 @@ impl World {
                 self.plans[number].needs -= 1;
                 self.unclaimed = Some(held.id.clone());
                 self.set_contract(Some(held.clone()));
-                if luck == Luck::LostAfter { Sent::Unknown(unavailable()) } else { Sent::Accepted(held.shown()) }
+                if luck == Luck::LostAfter {
+                    WriteOutcome::Unknown(unavailable())
+                } else {
+                    WriteOutcome::Accepted(held.shown())
+                }
             }
         };
-        if matches!(outcome, Sent::Unknown(_)) {
+        if matches!(outcome, WriteOutcome::Unknown(_)) {
             self.plans[number].note_ambiguity();
         }
-        Ok(News::Created(outcome))
+        Ok(StepResult::Created(outcome))
     }
 
-    fn delete(&mut self, number: usize, operator: &Operator, id: &ContractId, luck: Luck) -> Result<News, String> {
+    fn delete(
+        &mut self,
+        number: usize,
+        operator: &Operator,
+        id: &ContractId,
+        luck: Luck,
+    ) -> Result<StepResult, String> {
         if !self.plans[number].own.contains(id) {
             return Err(format!("contract {id} is not ours and was to be abolished"));
         }
-        if self.leaving && operator.pass.definition != Some(Definition::Stands) {
+        if self.leaving && operator.pass.definition != Some(CrdState::Present) {
             return Err(format!("rule 12: contract {id} was to be abolished although the definition is being deleted"));
         }
         if !operator.plan.deleting || retains(&operator.plan) {
@@ -453,8 +468,10 @@ impl World {
             return Err(format!("rule 5: contract {id} was to be abolished while FIC is still working on it"));
         }
         match luck {
-            Luck::Refused => return Ok(News::Deleted(Sent::Refused(Trouble::Rejected { words: "".into() }))),
-            Luck::NotSent => return Ok(News::Deleted(Sent::NotSent(busy()))),
+            Luck::Refused => {
+                return Ok(StepResult::Deleted(WriteOutcome::Refused(FicError::Rejected { words: "".into() })));
+            }
+            Luck::NotSent => return Ok(StepResult::Deleted(WriteOutcome::NotSent(busy()))),
             _ => {}
         }
         if luck != Luck::LostBefore
@@ -463,10 +480,10 @@ impl World {
             self.set_contract(Some(Held { status: OperationStatus::Processing, going: true, ..held }));
         }
         let lost = matches!(luck, Luck::LostBefore | Luck::LostAfter);
-        Ok(News::Deleted(if lost { Sent::Unknown(unavailable()) } else { Sent::Accepted(()) }))
+        Ok(StepResult::Deleted(if lost { WriteOutcome::Unknown(unavailable()) } else { WriteOutcome::Accepted(()) }))
     }
 
-    fn report(&mut self, number: usize, operator: &mut Operator, verdict: &Verdict) -> Result<Came, String> {
+    fn report(&mut self, number: usize, operator: &mut Operator, verdict: &StatusChange) -> Result<Came, String> {
         let purchased = matches!(verdict.occasion, Some(Occasion::Purchased(_)));
         // The id of what was bought is written whatever else has changed.
         operator.stale &= !(purchased && verdict.id != IdChange::Keep);
@@ -494,9 +511,9 @@ impl World {
             self.claimed(number, id, &operator.plan, adopted)?;
         }
         Ok(Came::On(match (&verdict.id, &verdict.occasion) {
-            (IdChange::Set(_), _) => Some(News::IdRecorded),
-            (IdChange::Clear, Some(Occasion::Lost(id))) => Some(News::IdForgotten(Some(id.clone()))),
-            (IdChange::Clear, _) => Some(News::IdForgotten(None)),
+            (IdChange::Set(_), _) => Some(StepResult::IdRecorded),
+            (IdChange::Clear, Some(Occasion::Lost(id))) => Some(StepResult::IdForgotten(Some(id.clone()))),
+            (IdChange::Clear, _) => Some(StepResult::IdForgotten(None)),
             (IdChange::Keep, _) => None,
         }))
     }

@@ -1,10 +1,10 @@
 //! What must come about once nothing goes wrong any more: each plan is Ready, or stalled for a cause that is really there, or waits
 //! for its user, or is gone.
 
-use fic_support_operator::condition::{Progress, Ready, Reason};
-use fic_support_operator::contract::OperationStatus;
-use fic_support_operator::facts::{Claim, PlanFacts};
-use fic_support_operator::plan::{ManagementPolicy, RecreationPolicy};
+use fic_support_operator::api::condition::{Progress, Ready, Reason};
+use fic_support_operator::api::plan::{ManagementPolicy, RecreationPolicy};
+use fic_support_operator::domain::contract::OperationStatus;
+use fic_support_operator::domain::facts::{Claim, PlanFacts};
 
 use crate::budget::Budget;
 use crate::process::Luck;

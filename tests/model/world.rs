@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use fic_support_operator::claim::{self, Contender};
-use fic_support_operator::contract::{Contract, ContractId, OperationStatus};
-use fic_support_operator::decide::Step;
-use fic_support_operator::facts::{Claim, Credentials, PlanFacts, Settings};
-use fic_support_operator::memory::{Create, LOOKS_TO_BELIEVE, Memory};
-use fic_support_operator::pass::{News, Pass};
-use fic_support_operator::plan::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, Menu, RecreationPolicy};
+use fic_support_operator::api::plan::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, Menu, RecreationPolicy};
+use fic_support_operator::domain::contract::{Contract, ContractId, OperationStatus};
+use fic_support_operator::domain::decide::Step;
+use fic_support_operator::domain::facts::{Claim, PlanFacts, SecretState, Settings};
+use fic_support_operator::domain::memory::{CONFIRMATIONS_REQUIRED, CreateState, Memory};
+use fic_support_operator::domain::run_state::{RunState, StepResult};
+use fic_support_operator::index::claim::{self, Contender};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::budget::Budget;
@@ -79,9 +79,9 @@ pub struct Operator {
     pub plan: PlanFacts,
     /// The plan has changed since: a write that carries its version fails.
     pub stale: bool,
-    pub credentials: Credentials,
+    pub credentials: SecretState,
     pub claim: Claim,
-    pub pass: Pass,
+    pub pass: RunState,
     /// It was due, and has not looked yet.
     pub due: bool,
     /// A look of this pass showed an earlier time.
@@ -125,11 +125,11 @@ pub struct Held {
 }
 
 impl Secret {
-    pub fn facts(self) -> Credentials {
+    pub fn facts(self) -> SecretState {
         if self.there {
-            Credentials::Seen { defect: None, protected: self.protected, deleting: self.deleting }
+            SecretState::Found { defect: None, protected: self.protected, deleting: self.deleting }
         } else {
-            Credentials::NotSeen
+            SecretState::NotFound
         }
     }
 }
@@ -204,7 +204,7 @@ impl Plan {
     }
 
     /// How a pass finds the plan in memory.
-    pub fn learn(&mut self, news: &News) {
+    pub fn learn(&mut self, news: &StepResult) {
         let (Some(operator), Some(memory)) = (&mut self.operator, &mut self.memory) else { return };
         memory.learn(news, &operator.plan, &SETTINGS, Duration::ZERO);
         operator.pass.learn(news);
@@ -212,7 +212,7 @@ impl Plan {
         memory.failures = 0;
         memory.absences = memory.absences.min(3);
         memory.in_progress_since = None;
-        if let Create::Open { empty_looks, resent } = &mut memory.create {
+        if let CreateState::Open { empty_looks, resent } = &mut memory.create {
             *resent = (*resent).min(1);
             *empty_looks = (*empty_looks).min(6);
         }
@@ -293,7 +293,7 @@ impl World {
         for past in &mut self.before {
             past.looks[number] += 1;
         }
-        self.before.retain(|past| u32::from(past.looks[number]) < LOOKS_TO_BELIEVE);
+        self.before.retain(|past| u32::from(past.looks[number]) < CONFIRMATIONS_REQUIRED);
     }
 
     /// Who holds the tenant, by what is known of the plans.
