@@ -1,7 +1,7 @@
-//! Where etcd, kube-apiserver, kube-controller-manager and kubectl come from.
+//! Locates etcd, kube-apiserver, kube-controller-manager and kubectl.
 //!
-//! They are built from Go modules, once for each version, into a folder outside of any build tree. `KUBEBUILDER_ASSETS` names a folder
-//! that holds them already.
+//! Missing binaries are built from Go modules, once for each version, into a cache folder outside of the source tree.
+//! `KUBEBUILDER_ASSETS` names a folder with prebuilt binaries.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File};
@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{Error, doing};
+use crate::{Error, context};
 
 const KUBERNETES: &str = "v1.36.3";
 const KUBERNETES_MINOR: &str = "36";
 const ETCD: &str = "v3.6.8";
 const GO_MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kubernetes");
 
-/// Each program and the package it is built from.
+/// Each program and its Go package.
 const PROGRAMS: [(&str, &str); 4] = [
     ("etcd", "./etcd"),
     ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
@@ -25,7 +25,7 @@ const PROGRAMS: [(&str, &str); 4] = [
     ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
 ];
 
-/// The programs.
+/// The binaries of the control plane.
 #[derive(Clone, Debug)]
 pub struct Binaries {
     assets: Option<PathBuf>,
@@ -36,14 +36,14 @@ impl Binaries {
     /// The path of a program.
     #[must_use]
     pub fn path(&self, program: &str) -> PathBuf {
-        let given = self.assets.as_ref().map(|assets| assets.join(program)).filter(|path| path.exists());
-        given.unwrap_or_else(|| self.cache.join(program))
+        let prebuilt = self.assets.as_ref().map(|assets| assets.join(program)).filter(|path| path.exists());
+        prebuilt.unwrap_or_else(|| self.cache.join(program))
     }
 
-    /// Finds the programs, and builds those that are missing. Progress is told on standard error.
+    /// Locates the binaries and builds the missing ones. Prints the progress to standard error.
     ///
     /// # Errors
-    /// When one cannot be built.
+    /// When a binary cannot be built.
     pub fn ensure() -> Result<Self, Error> {
         let assets = std::env::var_os("KUBEBUILDER_ASSETS")
             .map(PathBuf::from)
@@ -52,10 +52,10 @@ impl Binaries {
         if binaries.missing().is_empty() {
             return Ok(binaries);
         }
-        fs::create_dir_all(&binaries.cache).map_err(doing(format!("creating {}", binaries.cache.display())))?;
-        // Two processes that need the same programs build them once.
-        let lock = File::create(binaries.cache.join(".lock")).map_err(doing("opening the lock of the cache"))?;
-        lock.lock().map_err(doing("waiting for another build"))?;
+        fs::create_dir_all(&binaries.cache).map_err(context(format!("creating {}", binaries.cache.display())))?;
+        // With this lock, concurrent processes build each binary only once.
+        let lock = File::create(binaries.cache.join(".lock")).map_err(context("opening the lock file of the cache"))?;
+        lock.lock().map_err(context("waiting for another build"))?;
         let missing = binaries.missing();
         for (number, (program, package)) in missing.iter().enumerate() {
             build(&binaries.cache, program, package, &format!("{} of {}", number + 1, missing.len()))?;
@@ -68,62 +68,62 @@ impl Binaries {
     }
 }
 
-/// The folder for these versions and this build recipe.
+/// The cache folder for these versions and these build inputs.
 fn cache_folder() -> Result<PathBuf, Error> {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let base = base.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
     let base = base.ok_or_else(|| Error::new("neither XDG_CACHE_HOME nor HOME is set, so there is no cache folder"))?;
-    let mut recipe = DefaultHasher::new();
+    let mut inputs = DefaultHasher::new();
     for file in ["go.mod", "go.sum", "etcd/main.go"] {
-        fs::read(Path::new(GO_MODULE).join(file)).map_err(doing(format!("reading {file}")))?.hash(&mut recipe);
+        fs::read(Path::new(GO_MODULE).join(file)).map_err(context(format!("reading {file}")))?.hash(&mut inputs);
     }
-    let (os, arch, recipe) = (std::env::consts::OS, std::env::consts::ARCH, recipe.finish());
-    let key = format!("kubernetes-{KUBERNETES}_etcd-{ETCD}_{os}-{arch}_{recipe:016x}");
+    let (os, arch, hash) = (std::env::consts::OS, std::env::consts::ARCH, inputs.finish());
+    let key = format!("kubernetes-{KUBERNETES}_etcd-{ETCD}_{os}-{arch}_{hash:016x}");
     Ok(base.join("fic-support-operator").join("control-plane").join(key))
 }
 
-fn build(folder: &Path, program: &str, package: &str, number: &str) -> Result<(), Error> {
-    eprintln!("building {program} {KUBERNETES} ({number}); all four take about 5 minutes on 2 cores, once");
-    let stamp = |package: &str, name: &str, value: &str| format!("-X {package}.{name}={value}");
+fn build(folder: &Path, program: &str, package: &str, progress: &str) -> Result<(), Error> {
+    eprintln!("building {program} {KUBERNETES} ({progress}); all four take about 5 minutes on 2 cores, once");
+    let set_variable = |package: &str, name: &str, value: &str| format!("-X {package}.{name}={value}");
     let version = "k8s.io/component-base/version";
     let flags = [
         "-s -w".to_owned(),
-        stamp(version, "gitVersion", KUBERNETES),
-        stamp(version, "gitMajor", "1"),
-        stamp(version, "gitMinor", KUBERNETES_MINOR),
-        stamp("k8s.io/client-go/pkg/version", "gitVersion", KUBERNETES),
+        set_variable(version, "gitVersion", KUBERNETES),
+        set_variable(version, "gitMajor", "1"),
+        set_variable(version, "gitMinor", KUBERNETES_MINOR),
+        set_variable("k8s.io/client-go/pkg/version", "gitVersion", KUBERNETES),
     ];
-    // Under another name until it is whole, so that a build that was broken off is not taken for one that was finished.
-    let unfinished = folder.join(format!(".{program}"));
+    // The build writes to a temporary name, so that an interrupted build does not leave an incomplete binary.
+    let temporary = folder.join(format!(".{program}"));
     let log = folder.join(format!(".{program}.log"));
-    let stderr = File::create(&log).map_err(doing("opening a log"))?;
+    let stderr = File::create(&log).map_err(context("creating a log"))?;
     let mut go = Command::new("go")
         .args(["build", "-buildvcs=false", "-trimpath", "-ldflags", &flags.join(" "), "-o"])
-        .arg(&unfinished)
+        .arg(&temporary)
         .arg(package)
         .current_dir(GO_MODULE)
         .env("CGO_ENABLED", "0")
         .stdin(Stdio::null())
         .stderr(stderr)
         .spawn()
-        .map_err(doing("starting go, which builds the control plane (https://go.dev/doc/install, 1.26 or newer)"))?;
-    let (began, mut told) = (Instant::now(), Instant::now());
+        .map_err(context("starting go (the build needs Go 1.26 or newer, see https://go.dev/doc/install)"))?;
+    let (start, mut last_report) = (Instant::now(), Instant::now());
     let status = loop {
-        if let Some(status) = go.try_wait().map_err(doing("waiting for go"))? {
+        if let Some(status) = go.try_wait().map_err(context("waiting for go"))? {
             break status;
         }
-        if told.elapsed() > Duration::from_secs(10) {
-            told = Instant::now();
-            eprintln!("  still building {program}: {} s", began.elapsed().as_secs());
+        if last_report.elapsed() > Duration::from_secs(10) {
+            last_report = Instant::now();
+            eprintln!("  still building {program}: {} s", start.elapsed().as_secs());
         }
         std::thread::sleep(Duration::from_millis(100));
     };
     if !status.success() {
-        let said = fs::read_to_string(&log).unwrap_or_default();
-        return Err(Error::new(format!("go could not build {program}:\n{said}")));
+        let output = fs::read_to_string(&log).unwrap_or_default();
+        return Err(Error::new(format!("go could not build {program}:\n{output}")));
     }
     let _ = fs::remove_file(&log);
-    fs::rename(&unfinished, folder.join(program)).map_err(doing(format!("keeping {program}")))?;
-    eprintln!("  built {program} in {} s", began.elapsed().as_secs());
+    fs::rename(&temporary, folder.join(program)).map_err(context(format!("renaming the binary of {program}")))?;
+    eprintln!("  built {program} in {} s", start.elapsed().as_secs());
     Ok(())
 }

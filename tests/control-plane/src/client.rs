@@ -1,14 +1,14 @@
-//! How a test asks for a control plane: by a supervisor, whose standard input it holds.
+//! Starts a supervisor from a test and holds its standard input open.
 
 use std::io::{BufRead, BufReader, Lines, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use crate::supervisor::{Details, Order};
-use crate::{Error, doing, kubeconfig};
+use crate::{Error, context, kubeconfig};
 
-/// A control plane that is there for as long as this value, or this process, is.
+/// A control plane that runs until this value is dropped or this process ends.
 pub struct ControlPlane {
     details: Details,
     supervisor: Mutex<Supervisor>,
@@ -17,14 +17,14 @@ pub struct ControlPlane {
 struct Supervisor {
     process: Child,
     orders: Option<ChildStdin>,
-    answers: Lines<BufReader<ChildStdout>>,
+    responses: Lines<BufReader<ChildStdout>>,
 }
 
 impl ControlPlane {
-    /// Starts one and waits until it is ready. The first time ever, this builds Kubernetes.
+    /// Starts a control plane and waits until it is ready. The first start on a machine builds Kubernetes.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// When the control plane does not start.
     pub fn start() -> Result<Self, Error> {
         let program = supervisor_program()?;
         let mut process = Command::new(&program)
@@ -32,25 +32,25 @@ impl ControlPlane {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(doing(format!("starting {}", program.display())))?;
+            .map_err(context(format!("starting {}", program.display())))?;
         let orders = process.stdin.take();
-        let stdout = process.stdout.take().ok_or_else(|| Error::new("the supervisor has no output"))?;
-        let mut answers = BufReader::new(stdout).lines();
-        let Some(Ok(line)) = answers.next() else {
+        let stdout = process.stdout.take().ok_or_else(|| Error::new("the supervisor has no standard output"))?;
+        let mut responses = BufReader::new(stdout).lines();
+        let Some(Ok(line)) = responses.next() else {
             let _ = process.wait();
-            return Err(Error::new("the control plane did not come up; its supervisor has said why"));
+            return Err(Error::new("the control plane did not start; its supervisor has printed the reason"));
         };
-        let details = serde_json::from_str(&line).map_err(doing("reading what the supervisor says"))?;
-        Ok(Self { details, supervisor: Mutex::new(Supervisor { process, orders, answers }) })
+        let details = serde_json::from_str(&line).map_err(context("reading the output of the supervisor"))?;
+        Ok(Self { details, supervisor: Mutex::new(Supervisor { process, orders, responses }) })
     }
 
-    /// What there is to know of it.
+    /// Its paths and its address.
     #[must_use]
     pub fn details(&self) -> &Details {
         &self.details
     }
 
-    /// A kubectl command with the administrator's rights.
+    /// A kubectl command with the permissions of the administrator.
     #[must_use]
     pub fn kubectl(&self) -> Command {
         let mut command = Command::new(&self.details.kubectl);
@@ -58,16 +58,16 @@ impl ControlPlane {
         command
     }
 
-    /// A kubeconfig with the rights of a service account.
+    /// Writes a kubeconfig with the permissions of a service account and returns its path.
     ///
     /// # Errors
-    /// When there is no such account.
+    /// When the service account does not exist.
     pub fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf, Error> {
         let output = self
             .kubectl()
             .args(["create", "token", name, "--namespace", namespace, "--duration=4h"])
             .output()
-            .map_err(doing("running kubectl"))?;
+            .map_err(context("running kubectl"))?;
         if !output.status.success() {
             return Err(Error::new(String::from_utf8_lossy(&output.stderr)));
         }
@@ -77,20 +77,18 @@ impl ControlPlane {
         Ok(file)
     }
 
-    /// Has something done, and waits until it is.
+    /// Sends an order to the supervisor and waits until it is executed.
     ///
     /// # Errors
-    /// When it is not done.
+    /// When the order fails.
     pub fn order(&self, order: Order) -> Result<(), Error> {
         let mut supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = serde_json::to_string(&order).map_err(doing("writing an order"))?;
-        let orders = supervisor.orders.as_mut().ok_or_else(|| Error::new("the control plane is gone"))?;
-        writeln!(orders, "{line}").map_err(doing("giving an order"))?;
-        match supervisor.answers.next() {
+        let line = serde_json::to_string(&order).map_err(context("serializing an order"))?;
+        let orders = supervisor.orders.as_mut().ok_or_else(|| Error::new("the control plane is stopped"))?;
+        writeln!(orders, "{line}").map_err(context("sending an order"))?;
+        match supervisor.responses.next() {
             Some(Ok(_)) => Ok(()),
-            Some(Err(_)) | None => {
-                Err(Error::new(format!("{order:?} was not carried out; the supervisor has said why")))
-            }
+            Some(Err(_)) | None => Err(Error::new(format!("{order:?} failed; the supervisor has printed the reason"))),
         }
     }
 }
@@ -103,18 +101,14 @@ impl Drop for ControlPlane {
     }
 }
 
-/// The supervisor's program: named by `CONTROL_PLANE`, or beside what cargo has built for this test.
+/// The path of the supervisor binary: from `CONTROL_PLANE`, or from the build folder of this test.
 fn supervisor_program() -> Result<PathBuf, Error> {
-    if let Some(named) = std::env::var_os("CONTROL_PLANE") {
-        return Ok(named.into());
+    if let Some(path) = std::env::var_os("CONTROL_PLANE") {
+        return Ok(path.into());
     }
-    let own = std::env::current_exe().map_err(doing("looking for the supervisor"))?;
-    let beside = own.ancestors().skip(1).take(2).map(|folder| folder.join("control-plane"));
-    beside.into_iter().find(|program| is_file(program)).ok_or_else(|| {
-        Error::new("the program control-plane is not built: run `cargo build --workspace` (or `make test`, which does), or name it in CONTROL_PLANE")
+    let test = std::env::current_exe().map_err(context("locating the supervisor"))?;
+    let candidates = test.ancestors().skip(1).take(2).map(|folder| folder.join("control-plane"));
+    candidates.into_iter().find(|program| program.is_file()).ok_or_else(|| {
+        Error::new("the control-plane binary is not built: run `cargo build --workspace` (`make test` does), or set CONTROL_PLANE to its path")
     })
-}
-
-fn is_file(path: &Path) -> bool {
-    path.is_file()
 }

@@ -1,4 +1,4 @@
-//! The processes: etcd, kube-apiserver, kube-controller-manager.
+//! The processes of the control plane: etcd, kube-apiserver, kube-controller-manager.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::binaries::Binaries;
-use crate::{Error, certificates, doing, kubeconfig};
+use crate::{Error, certificates, context, kubeconfig};
 
-/// How long the API server may take to be ready.
-const READY_WITHIN: Duration = Duration::from_secs(90);
+/// How long the API server may take to become ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(90);
 
 const AUDIT_POLICY: &str = r#"{"apiVersion":"audit.k8s.io/v1","kind":"Policy","omitStages":["RequestReceived"],
 "rules":[{"level":"None","users":["admin"],"verbs":["get","list","watch"]},{"level":"Metadata"}]}"#;
 
-/// A control plane that runs. Dropping it ends its processes and removes its folder.
+/// A running control plane. Dropping it kills its processes and removes its folder.
 pub struct Components {
     folder: TempDir,
     binaries: Binaries,
@@ -36,15 +36,16 @@ struct Ports {
 }
 
 impl Components {
-    /// Starts everything and waits until it is ready.
+    /// Starts all components and waits until the API server is ready.
     ///
     /// # Errors
-    /// When a part does not come up; the end of its log is in the message.
+    /// When a component does not start. The message contains the end of its log.
     pub fn start(binaries: Binaries) -> Result<Self, Error> {
         let folder =
-            tempfile::Builder::new().prefix("fic-control-plane-").tempdir().map_err(doing("making a folder"))?;
-        certificates::make(folder.path())?;
-        fs::write(folder.path().join("audit-policy.json"), AUDIT_POLICY).map_err(doing("writing the audit policy"))?;
+            tempfile::Builder::new().prefix("fic-control-plane-").tempdir().map_err(context("creating a folder"))?;
+        certificates::generate(folder.path())?;
+        fs::write(folder.path().join("audit-policy.json"), AUDIT_POLICY)
+            .map_err(context("writing the audit policy"))?;
         let ports = free_ports()?;
         let mut components = Self { folder, binaries, ports, etcd: None, api_server: None, controller_manager: None };
         kubeconfig::write_admin(components.folder(), &components.server(), &components.kubeconfig())?;
@@ -54,25 +55,25 @@ impl Components {
         Ok(components)
     }
 
-    /// The folder of everything.
+    /// The folder with all files of the control plane.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Where the API server is.
+    /// The URL of the API server.
     #[must_use]
     pub fn server(&self) -> String {
         format!("https://127.0.0.1:{}", self.ports.api_server)
     }
 
-    /// The administrator's kubeconfig.
+    /// The kubeconfig of the administrator.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder().join("kubeconfig")
     }
 
-    /// The audit log.
+    /// The path of the audit log.
     #[must_use]
     pub fn audit_log(&self) -> PathBuf {
         self.folder().join("audit.log")
@@ -84,10 +85,10 @@ impl Components {
         self.binaries.path("kubectl")
     }
 
-    /// Starts etcd, on the data that is there.
+    /// Starts etcd on the existing data, if any.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// When the process cannot be started.
     pub fn start_etcd(&mut self) -> Result<(), Error> {
         let client = format!("http://127.0.0.1:{}", self.ports.etcd);
         let peer = format!("http://127.0.0.1:{}", self.ports.etcd_peer);
@@ -98,22 +99,22 @@ impl Components {
             format!("--listen-peer-urls={peer}"),
             format!("--initial-advertise-peer-urls={peer}"),
             format!("--initial-cluster=default={peer}"),
-            // What is lost with the machine is lost with the test.
+            // The data need not survive a crash of the machine: the test would not survive it either.
             "--unsafe-no-fsync".into(),
         ];
         self.etcd = Some(self.spawn("etcd", &arguments)?);
         Ok(())
     }
 
-    /// Ends etcd at once, as a crash would.
+    /// Kills etcd, like a crash.
     pub fn stop_etcd(&mut self) {
-        end(&mut self.etcd);
+        kill(&mut self.etcd);
     }
 
     /// Starts the API server and waits until it is ready.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// When it does not become ready.
     pub fn start_api_server(&mut self) -> Result<(), Error> {
         let file = |name: &str| self.folder().join(name).display().to_string();
         let arguments = [
@@ -137,9 +138,9 @@ impl Components {
         self.wait_until_ready()
     }
 
-    /// Ends the API server at once.
+    /// Kills the API server.
     pub fn stop_api_server(&mut self) {
-        end(&mut self.api_server);
+        kill(&mut self.api_server);
     }
 
     fn start_controller_manager(&mut self) -> Result<(), Error> {
@@ -150,7 +151,7 @@ impl Components {
             "--bind-address=127.0.0.1".into(),
             format!("--secure-port={}", self.ports.controller_manager),
             format!("--cert-dir={}", self.folder().join("controller-manager").display()),
-            // Enough for tests that delete many namespaces at once.
+            // The default limits are too low for tests that delete many namespaces at once.
             "--kube-api-qps=200".into(),
             "--kube-api-burst=400".into(),
         ];
@@ -160,25 +161,30 @@ impl Components {
 
     fn spawn(&self, program: &str, arguments: &[String]) -> Result<Child, Error> {
         let log =
-            File::options().create(true).append(true).open(self.log_of(program)).map_err(doing("opening a log"))?;
-        let stdout = log.try_clone().map_err(doing("opening a log"))?;
+            File::options().create(true).append(true).open(self.log_file(program)).map_err(context("opening a log"))?;
+        let stdout = log.try_clone().map_err(context("opening a log"))?;
         Command::new(self.binaries.path(program))
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(log)
-            // Ctrl-C in a terminal goes to the whole group: this one is for the supervisor alone to end.
+            // A terminal sends Ctrl-C to its whole process group. Only the supervisor may stop this process.
             .process_group(0)
             .spawn()
-            .map_err(doing(format!("starting {program}")))
+            .map_err(context(format!("starting {program}")))
     }
 
     fn wait_until_ready(&mut self) -> Result<(), Error> {
-        let deadline = Instant::now() + READY_WITHIN;
+        let deadline = Instant::now() + READY_TIMEOUT;
         loop {
-            for (program, ended) in [("etcd", ended(&mut self.etcd)), ("kube-apiserver", ended(&mut self.api_server))] {
-                if ended {
-                    return Err(Error::new(format!("{program} ended by itself:\n{}", tail(&self.log_of(program)))));
+            for (program, exited) in
+                [("etcd", has_exited(&mut self.etcd)), ("kube-apiserver", has_exited(&mut self.api_server))]
+            {
+                if exited {
+                    return Err(Error::new(format!(
+                        "{program} exited unexpectedly:\n{}",
+                        tail(&self.log_file(program))
+                    )));
                 }
             }
             let ready = Command::new(self.kubectl())
@@ -191,32 +197,34 @@ impl Components {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                let log = tail(&self.log_of("kube-apiserver"));
-                return Err(Error::new(format!("kube-apiserver was not ready within {READY_WITHIN:?}:\n{log}")));
+                let log = tail(&self.log_file("kube-apiserver"));
+                return Err(Error::new(format!(
+                    "kube-apiserver did not become ready within {READY_TIMEOUT:?}:\n{log}"
+                )));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
     }
 
-    fn log_of(&self, program: &str) -> PathBuf {
+    fn log_file(&self, program: &str) -> PathBuf {
         self.folder().join(format!("{program}.log"))
     }
 }
 
 impl Drop for Components {
     fn drop(&mut self) {
-        end(&mut self.controller_manager);
-        end(&mut self.api_server);
-        end(&mut self.etcd);
+        kill(&mut self.controller_manager);
+        kill(&mut self.api_server);
+        kill(&mut self.etcd);
     }
 }
 
-fn ended(child: &mut Option<Child>) -> bool {
+fn has_exited(child: &mut Option<Child>) -> bool {
     child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|status| status.is_some()))
 }
 
-/// At once: nothing of it is kept.
-fn end(child: &mut Option<Child>) {
+/// SIGKILL, because no state needs a graceful shutdown.
+fn kill(child: &mut Option<Child>) {
     if let Some(mut child) = child.take() {
         let _ = child.kill();
         let _ = child.wait();
@@ -229,11 +237,12 @@ fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
-/// All of them are held open until all are known, so that they differ.
+/// Holds all listeners open until each port is known, so that the ports are distinct.
 fn free_ports() -> Result<Ports, Error> {
     let listeners = (0..4).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>();
-    let listeners = listeners.map_err(doing("looking for free ports"))?;
-    let port =
-        |at: usize| listeners[at].local_addr().map(|address| address.port()).map_err(doing("looking for free ports"));
+    let listeners = listeners.map_err(context("finding free ports"))?;
+    let port = |index: usize| {
+        listeners[index].local_addr().map(|address| address.port()).map_err(context("finding free ports"))
+    };
     Ok(Ports { etcd: port(0)?, etcd_peer: port(1)?, api_server: port(2)?, controller_manager: port(3)? })
 }

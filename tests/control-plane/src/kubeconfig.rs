@@ -1,25 +1,25 @@
-//! Kubeconfig files. They are written as JSON, which is YAML.
+//! Writes kubeconfig files, as JSON, which is valid YAML.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::{Error, doing};
+use crate::{Error, context};
 
-/// A kubeconfig for the administrator, by client certificate.
+/// Writes a kubeconfig that authenticates as the administrator with a client certificate.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When the file cannot be written.
 pub fn write_admin(folder: &Path, server: &str, to: &Path) -> Result<(), Error> {
     let user = json!({ "client-certificate": folder.join("admin.crt"), "client-key": folder.join("admin.key") });
     write(folder, server, &user, to)
 }
 
-/// A kubeconfig for whoever holds a token.
+/// Writes a kubeconfig that authenticates with a bearer token.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When the file cannot be written.
 pub fn write_token(folder: &Path, server: &str, token: &str, to: &Path) -> Result<(), Error> {
     write(folder, server, &json!({ "token": token }), to)
 }
@@ -33,5 +33,5 @@ fn write(folder: &Path, server: &str, user: &Value, to: &Path) -> Result<(), Err
         "contexts": [{ "name": "local", "context": { "cluster": "local", "user": "user" } }],
         "current-context": "local",
     });
-    fs::write(to, format!("{config:#}\n")).map_err(doing(format!("writing {}", to.display())))
+    fs::write(to, format!("{config:#}\n")).map_err(context(format!("writing {}", to.display())))
 }

@@ -1,11 +1,12 @@
-//! A real local Kubernetes control plane for tests, demos and benchmarks: etcd, kube-apiserver and kube-controller-manager,
-//! on free loopback ports, with RBAC on, up in seconds and gone without a trace.
+//! A real local Kubernetes control plane for tests, demos and benchmarks: etcd, kube-apiserver and
+//! kube-controller-manager on free loopback ports, with RBAC enabled. It starts in seconds and removes all its
+//! processes and files.
 //!
-//! - [`binaries`]: where the programs come from, and how they are built once.
-//! - [`certificates`]: who trusts whom.
-//! - [`components`]: the processes.
-//! - [`supervisor`]: the process that owns them, and takes everything down whatever happens to the one that asked for it.
-//! - [`client`]: how a test asks for a control plane.
+//! - [`binaries`]: locates the binaries and builds missing ones.
+//! - [`certificates`]: the CA, the certificates and the signing key. [`kubeconfig`]: kubeconfig files.
+//! - [`components`]: the processes of the control plane.
+//! - [`supervisor`]: the process that owns the components and stops them when the test process ends in any way.
+//! - [`client`]: starts a supervisor from a test.
 
 pub mod binaries;
 pub mod certificates;
@@ -16,19 +17,19 @@ pub mod supervisor;
 
 pub use client::ControlPlane;
 
-/// What went wrong, in words for whoever runs the tests.
+/// An error, as text for the person who runs the tests.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(String);
 
 impl Error {
-    /// An error in words.
-    pub fn new(what: impl Into<String>) -> Self {
-        Self(what.into())
+    /// An error with this message.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
     }
 }
 
-/// Puts what was being done before what went wrong.
-pub(crate) fn doing<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl FnOnce(E) -> Error {
-    move |error| Error(format!("{what}: {error}"))
+/// For `map_err`: prefixes an error with the operation that failed.
+pub(crate) fn context<E: std::fmt::Display>(operation: impl std::fmt::Display) -> impl FnOnce(E) -> Error {
+    move |error| Error(format!("{operation}: {error}"))
 }

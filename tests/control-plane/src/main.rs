@@ -1,4 +1,4 @@
-//! The command: a control plane in a terminal, and the supervisor of those that tests ask for.
+//! The command line: runs a control plane in a terminal, or as the supervisor that a test starts.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -18,14 +18,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build what is missing, and print where kubectl is.
+    /// Build missing binaries and print the path of kubectl.
     Build,
-    /// Start one, and keep it until Ctrl-C.
+    /// Start a control plane and run it until Ctrl-C.
     Up {
-        /// End when standard input does, and take orders from it.
+        /// Stop when standard input is closed, and read orders from it.
         #[arg(long)]
         until_stdin_closes: bool,
-        /// Print one line of JSON instead of how to use it.
+        /// Print the details as one line of JSON instead of shell commands.
         #[arg(long)]
         json: bool,
     },
@@ -57,19 +57,20 @@ fn up(until_stdin_closes: bool, json: bool) -> Result<(), Error> {
         .build()
         .map_err(|error| Error::new(error.to_string()))?;
     let binaries = Binaries::ensure()?;
-    let ended = runtime.block_on(supervisor::supervise(binaries, until_stdin_closes, |details| tell(details, json)));
-    // A read of standard input cannot be broken off; the process ends without waiting for it.
+    let result =
+        runtime.block_on(supervisor::supervise(binaries, until_stdin_closes, |details| print_details(details, json)));
+    // A pending read of standard input cannot be cancelled. The process exits without waiting for it.
     runtime.shutdown_background();
-    ended
+    result
 }
 
-fn tell(details: &Details, json: bool) {
+fn print_details(details: &Details, json: bool) {
     if json {
         println!("{}", serde_json::json!(details));
     } else {
         println!("export KUBECONFIG={}", details.kubeconfig.display());
         println!("export PATH={}:$PATH", details.kubectl.parent().unwrap_or(&details.kubectl).display());
-        println!("# ready; Ctrl-C ends it");
+        println!("# ready; Ctrl-C stops it");
     }
     let _ = std::io::stdout().flush();
 }

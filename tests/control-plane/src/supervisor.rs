@@ -1,8 +1,8 @@
 //! The process that owns a control plane.
 //!
-//! Tests end in many ways: they pass, they panic, they are killed. The one thing that happens in all of them is that their end of a pipe is
-//! closed. So a process of its own holds the control plane, with its standard input as that pipe, and takes everything down
-//! when it closes, or on a signal.
+//! A test process can pass, panic or be killed. In each case the kernel closes its end of a pipe. The supervisor is a
+//! separate process whose standard input is that pipe. It stops the control plane when the pipe is closed or a signal
+//! arrives.
 
 use std::path::PathBuf;
 
@@ -12,30 +12,30 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::binaries::Binaries;
 use crate::components::Components;
-use crate::{Error, doing};
+use crate::{Error, context};
 
-/// How often a start is tried: a free port may be taken before it is used.
-const STARTS: usize = 3;
+/// The number of start attempts: another process may bind a free port before the component does.
+const START_ATTEMPTS: usize = 3;
 
-/// What whoever asked for a control plane needs to know of it.
+/// The paths and the address that a test needs to use the control plane.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Details {
-    /// The folder of everything.
+    /// The folder with all files of the control plane.
     pub folder: PathBuf,
-    /// The administrator's kubeconfig.
+    /// The kubeconfig of the administrator.
     pub kubeconfig: PathBuf,
-    /// kubectl.
+    /// The path of kubectl.
     pub kubectl: PathBuf,
-    /// The API server.
+    /// The URL of the API server.
     pub server: String,
-    /// The audit log.
+    /// The path of the audit log.
     pub audit_log: PathBuf,
 }
 
-/// What a supervisor can be told to do.
+/// An order to the supervisor. A test sends it as one line of JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[allow(missing_docs, reason = "each says it")]
+#[allow(missing_docs, reason = "the names of the variants are enough")]
 pub enum Order {
     StopEtcd,
     StartEtcd,
@@ -43,21 +43,21 @@ pub enum Order {
     StartApiServer,
 }
 
-/// Starts a control plane, trying again with other ports where one was taken.
+/// Starts a control plane. Retries with other ports when a port is in use.
 fn start(binaries: &Binaries) -> Result<Components, Error> {
-    let mut tries = 0;
+    let mut attempts = 0;
     loop {
-        tries += 1;
+        attempts += 1;
         match Components::start(binaries.clone()) {
             Ok(components) => return Ok(components),
-            Err(error) if tries < STARTS && error.to_string().contains("address already in use") => {}
+            Err(error) if attempts < START_ATTEMPTS && error.to_string().contains("address already in use") => {}
             Err(error) => return Err(error),
         }
     }
 }
 
 impl Details {
-    /// Of a control plane.
+    /// The details of a running control plane.
     #[must_use]
     pub fn of(components: &Components) -> Self {
         Self {
@@ -70,27 +70,33 @@ impl Details {
     }
 }
 
-/// Starts a control plane, tells of it, and waits for the end: a signal, or, where it is told to, the end of standard input. Until
-/// then it does as it is told.
+/// Starts a control plane, passes its details to `report`, and executes orders until a signal arrives or, with
+/// `until_stdin_closes`, until standard input is closed.
 ///
 /// # Errors
-/// When it does not come up, or an order cannot be carried out.
-pub async fn supervise(binaries: Binaries, until_stdin_closes: bool, tell: impl FnOnce(&Details)) -> Result<(), Error> {
-    // Signals are listened for from before the first process is started: one that comes meanwhile is not lost, and nothing stays.
-    let mut terminate = signal(SignalKind::terminate()).map_err(doing("listening for signals"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(doing("listening for signals"))?;
-    let mut components =
-        tokio::task::spawn_blocking(move || start(&binaries)).await.map_err(doing("starting the control plane"))??;
-    tell(&Details::of(&components));
+/// When the control plane does not start, or an order fails.
+pub async fn supervise(
+    binaries: Binaries,
+    until_stdin_closes: bool,
+    report: impl FnOnce(&Details),
+) -> Result<(), Error> {
+    // The signal handlers are installed before the first process starts, so that a signal during the start leaves no
+    // process behind.
+    let mut terminate = signal(SignalKind::terminate()).map_err(context("installing a signal handler"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(context("installing a signal handler"))?;
+    let mut components = tokio::task::spawn_blocking(move || start(&binaries))
+        .await
+        .map_err(context("starting the control plane"))??;
+    report(&Details::of(&components));
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            order = next(&mut orders), if until_stdin_closes => match order? {
+            order = next_order(&mut orders), if until_stdin_closes => match order? {
                 None => return Ok(()),
                 Some(order) => {
-                    carry_out(&mut components, order)?;
+                    execute(&mut components, order)?;
                     println!("\"done\"");
                 }
             },
@@ -98,13 +104,13 @@ pub async fn supervise(binaries: Binaries, until_stdin_closes: bool, tell: impl 
     }
 }
 
-async fn next(orders: &mut Lines<BufReader<Stdin>>) -> Result<Option<Order>, Error> {
-    // A pipe that breaks is a pipe that was closed.
+async fn next_order(orders: &mut Lines<BufReader<Stdin>>) -> Result<Option<Order>, Error> {
+    // A read error counts as a closed pipe.
     let Ok(Some(line)) = orders.next_line().await else { return Ok(None) };
-    serde_json::from_str(&line).map(Some).map_err(doing(format!("reading the order {line}")))
+    serde_json::from_str(&line).map(Some).map_err(context(format!("reading the order {line}")))
 }
 
-fn carry_out(components: &mut Components, order: Order) -> Result<(), Error> {
+fn execute(components: &mut Components, order: Order) -> Result<(), Error> {
     match order {
         Order::StopEtcd => components.stop_etcd(),
         Order::StartEtcd => components.start_etcd()?,

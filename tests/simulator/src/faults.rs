@@ -1,99 +1,99 @@
-//! Misbehaviour on demand.
+//! Fault injection: which requests fail, and how.
 
 use serde::{Deserialize, Serialize};
 
 use crate::log::Call;
 
-/// How to misbehave, and when.
+/// A fault, and the requests that it applies to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fault {
-    /// On this call only.
+    /// Only this call. None: every call.
     #[serde(default)]
     pub call: Option<Call>,
-    /// For this tenant only.
+    /// Only this tenant. None: every tenant.
     #[serde(default)]
     pub tenant: Option<String>,
-    /// Let so many pass first.
+    /// The number of matching requests to let pass first.
     #[serde(default)]
     pub skip: u32,
-    /// So many times; without it until it is taken back.
+    /// How often the fault is injected. None: until it is removed.
     #[serde(default)]
     pub times: Option<u32>,
-    /// What to do.
+    /// The kind of fault.
     pub kind: Kind,
 }
 
-/// What to do.
+/// The kind of a fault.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Kind {
-    /// Answer with this status, without an effect.
+    /// Returns this status. The request has no effect.
     Status {
-        /// The status.
+        /// The HTTP status.
         code: u16,
-        /// The body; without it an error in FIC's form.
+        /// The body. None: an error in the format of FIC.
         #[serde(default)]
         body: Option<String>,
-        /// The value of `Retry-After`.
+        /// The value of the `Retry-After` header.
         #[serde(default)]
         retry_after: Option<String>,
     },
-    /// Close the connection without an answer and without an effect.
+    /// Closes the connection without a response. The request has no effect.
     DropBefore,
-    /// Let it take effect, then close the connection without an answer.
+    /// Executes the request, then closes the connection without a response.
     DropAfter,
-    /// Give no answer for so long (without it: until the client leaves), then go on as usual.
+    /// Delays the response.
     Hang {
-        /// In milliseconds.
+        /// The delay in milliseconds. None: until the client disconnects.
         #[serde(default)]
         ms: Option<u64>,
-        /// Whether it takes effect before the wait.
+        /// Whether the request is executed before the delay.
         #[serde(default)]
         effect_first: bool,
     },
-    /// Let it take effect and answer with JSON that is broken.
+    /// Executes the request and returns invalid JSON.
     Garbage,
-    /// Answer with this status and a page of HTML, as a gateway does.
+    /// Returns this status and an HTML page, as a gateway does.
     Html {
-        /// The status.
+        /// The HTTP status.
         code: u16,
-        /// Whether it takes effect before.
+        /// Whether the request is executed.
         #[serde(default)]
         effect_first: bool,
     },
-    /// Answer with so many MiB.
+    /// Returns a very large body. The request has no effect.
     Huge {
-        /// How many.
+        /// The size in MiB.
         mib: usize,
     },
-    /// Let it take effect and answer a byte at a time.
+    /// Executes the request and sends the response one byte at a time.
     SlowDrip {
-        /// Milliseconds between two bytes.
+        /// The delay between two bytes in milliseconds.
         interval_ms: u64,
     },
-    /// Send elsewhere.
+    /// Returns a 302 redirect. The request has no effect.
     Redirect {
-        /// Where to.
+        /// The value of the `Location` header.
         to: String,
     },
-    /// Answer about another tenant.
+    /// Executes the request. The returned contract names another tenant and has another id.
     WrongTenant,
-    /// Answer about another contract.
+    /// Executes the request. The returned contract has another id.
     WrongId,
-    /// Answer with success and no body.
+    /// Executes the request and returns its status without a body.
     Empty,
-    /// Answer a List or a Show with what was true so many milliseconds ago.
+    /// List and Show return an earlier state.
     Lag {
-        /// How many.
+        /// The age of the state in milliseconds.
         ms: u64,
     },
-    /// Say of a contract that is there that it is not (Show), or list nothing (List).
+    /// Show returns 404 and List returns no contract, although a contract exists.
     WrongAbsence,
 }
 
 impl Kind {
-    /// Its name, for the log.
+    /// The name of the fault for the log.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -116,19 +116,19 @@ impl Kind {
 }
 
 impl Fault {
-    /// A fault on a call for a tenant, once.
+    /// A fault on the next such call for a tenant.
     #[must_use]
     pub fn once(call: Call, tenant: &str, kind: Kind) -> Self {
         Self { times: Some(1), ..Self::always(call, tenant, kind) }
     }
 
-    /// A fault on a call for a tenant, until it is taken back.
+    /// A fault on each such call for a tenant, until the fault is removed.
     #[must_use]
     pub fn always(call: Call, tenant: &str, kind: Kind) -> Self {
         Self { call: Some(call), tenant: Some(tenant.into()), skip: 0, times: None, kind }
     }
 
-    /// A fault on every call for a tenant, until it is taken back.
+    /// A fault on every call for a tenant, until the fault is removed.
     #[must_use]
     pub fn on_tenant(tenant: &str, kind: Kind) -> Self {
         Self { call: None, tenant: Some(tenant.into()), skip: 0, times: None, kind }
@@ -141,7 +141,7 @@ impl Fault {
     }
 }
 
-/// The faults in force.
+/// The active faults, in the order of their injection. The first fault that matches a request applies.
 #[derive(Default)]
 pub struct Faults {
     next: u64,
@@ -149,31 +149,31 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// One more. The number it gives takes it back.
+    /// Adds a fault. Returns its number for [`Faults::remove`].
     pub fn add(&mut self, fault: Fault) -> u64 {
         self.next += 1;
         self.faults.push((self.next, fault));
         self.next
     }
 
-    /// Takes one back.
+    /// Removes one fault.
     pub fn remove(&mut self, number: u64) {
         self.faults.retain(|(known, _)| *known != number);
     }
 
-    /// Takes all back.
+    /// Removes all faults.
     pub fn clear(&mut self) {
         self.faults.clear();
     }
 
-    /// All of them.
+    /// All active faults with their numbers.
     #[must_use]
     pub fn all(&self) -> &[(u64, Fault)] {
         &self.faults
     }
 
-    /// What to do on a call; this counts it.
-    pub fn strike(&mut self, call: Call, tenant: Option<&str>) -> Option<Kind> {
+    /// The fault to inject into a request. This counts against `skip` and `times` of the fault.
+    pub fn take_matching(&mut self, call: Call, tenant: Option<&str>) -> Option<Kind> {
         let (_, fault) = self.faults.iter_mut().find(|(_, fault)| fault.matches(call, tenant))?;
         if fault.skip > 0 {
             fault.skip -= 1;

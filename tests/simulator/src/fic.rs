@@ -1,114 +1,124 @@
-//! FIC: list, create, show, delete, and the operations.
+//! The FIC API: contracts and operations.
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::answer::Answer;
-use crate::world::{Contract, Operation, PREMIUM, World};
+use crate::portal::Action;
+use crate::response::ApiResponse;
+use crate::state::{Contract, FicState, Operation, PREMIUM};
 
-/// What an answer is to be spoilt with, where the spoiling must know what it speaks of.
+/// How the contract in a response differs from the current contract. This is the part of a fault that depends on the
+/// contract.
 #[derive(Clone, Copy, Debug)]
-pub struct Lens {
-    /// The moment that reads speak of.
-    pub at: Instant,
-    /// Speak of another tenant.
+pub struct ResponseFault {
+    /// Reads return the state at this time.
+    pub as_of: Instant,
+    /// The contract names another tenant and has another id.
     pub wrong_tenant: bool,
-    /// Speak of another contract.
+    /// The contract has another id.
     pub wrong_id: bool,
-    /// Show nothing.
-    pub blind: bool,
+    /// Reads find no contract.
+    pub wrong_absence: bool,
 }
 
-/// Lists.
-pub fn list(world: &World, tenant: &str, id: Option<&str>, lens: Lens) -> Answer {
-    let contract = seen(world, tenant, lens).filter(|contract| id.is_none_or(|id| contract.id == id));
-    let contracts = contract.iter().map(|contract| view(world, tenant, contract, lens)).collect::<Vec<_>>();
-    Answer::new(200, json!({ "premiumProfessionalSupportServices": contracts }))
+impl ResponseFault {
+    /// The current contract, unchanged.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { as_of: Instant::now(), wrong_tenant: false, wrong_id: false, wrong_absence: false }
+    }
 }
 
-/// Shows.
-pub fn show(world: &World, tenant: &str, id: &str, lens: Lens) -> Answer {
-    match seen(world, tenant, lens).filter(|contract| contract.id == id) {
-        Some(contract) => one(world, 200, tenant, &contract, lens),
+/// Lists the contracts of a tenant.
+pub fn list(state: &FicState, tenant: &str, id: Option<&str>, fault: ResponseFault) -> ApiResponse {
+    let contract = visible(state, tenant, fault).filter(|contract| id.is_none_or(|id| contract.id == id));
+    let contracts = contract.iter().map(|contract| contract_json(state, tenant, contract, fault)).collect::<Vec<_>>();
+    ApiResponse::new(200, json!({ "premiumProfessionalSupportServices": contracts }))
+}
+
+/// Shows a contract.
+pub fn show(state: &FicState, tenant: &str, id: &str, fault: ResponseFault) -> ApiResponse {
+    match visible(state, tenant, fault).filter(|contract| contract.id == id) {
+        Some(contract) => one_contract(state, 200, tenant, &contract, fault),
         None => not_found(id),
     }
 }
 
-/// Buys.
-pub fn create(world: &mut World, tenant: &str, body: &Value, lens: Lens) -> Answer {
+/// Creates a contract.
+pub fn create(state: &mut FicState, tenant: &str, body: &Value, fault: ResponseFault) -> ApiResponse {
     let menu = body.pointer("/premiumProfessionalSupportService/currentMenu").and_then(Value::as_str);
     if menu != Some(PREMIUM) {
-        return Answer::error(400, "premiumProfessionalSupportService.currentMenu must be PremiumPlan");
+        return ApiResponse::error(400, "premiumProfessionalSupportService.currentMenu must be PremiumPlan");
     }
-    if world.portal_first.remove(tenant).is_some() {
-        world.portal(tenant, &crate::portal::Action::Create);
+    if state.portal_creates_before_next.remove(tenant).is_some() {
+        state.portal(tenant, &Action::Create);
     }
-    if let Some(contract) = world.contract(tenant) {
-        return Answer::error(409, &format!("The tenant already has the contract {}", contract.id));
+    if let Some(contract) = state.contract(tenant) {
+        return ApiResponse::error(409, &format!("The tenant already has the contract {}", contract.id));
     }
-    let contract = world.create(tenant);
-    one(world, 202, tenant, &contract, lens).with_effect()
+    let contract = state.create(tenant);
+    one_contract(state, 202, tenant, &contract, fault).with_effect()
 }
 
-/// Abolishes.
-pub fn delete(world: &mut World, tenant: &str, id: &str, lens: Lens) -> Answer {
-    let Some(contract) = world.contract(tenant).filter(|contract| contract.id == id) else { return not_found(id) };
+/// Deletes a contract.
+pub fn delete(state: &mut FicState, tenant: &str, id: &str, fault: ResponseFault) -> ApiResponse {
+    let Some(contract) = state.contract(tenant).filter(|contract| contract.id == id) else { return not_found(id) };
     if contract.pending.is_some() {
-        return Answer::error(409, "Another operation is in progress");
+        return ApiResponse::error(409, "Another operation is in progress");
     }
-    let contract = world.delete(tenant, contract);
-    one(world, 202, tenant, &contract, lens).with_effect()
+    let contract = state.delete(tenant, contract);
+    one_contract(state, 202, tenant, &contract, fault).with_effect()
 }
 
-/// Lists operations.
-pub fn list_operations(world: &World, tenant: &str, resource: Option<&str>) -> Answer {
-    let operations = world
+/// Lists the operations of a tenant.
+pub fn list_operations(state: &FicState, tenant: &str, resource: Option<&str>) -> ApiResponse {
+    let operations = state
         .operations
         .iter()
         .filter(|operation| operation.tenant == tenant && resource.is_none_or(|id| operation.resource == id))
-        .map(operation_view)
+        .map(operation_json)
         .collect::<Vec<_>>();
-    Answer::new(200, json!({ "operations": operations }))
+    ApiResponse::new(200, json!({ "operations": operations }))
 }
 
 /// Shows an operation.
-pub fn show_operation(world: &World, tenant: &str, id: &str) -> Answer {
-    match world.operations.iter().find(|operation| operation.tenant == tenant && operation.id == id) {
-        Some(operation) => Answer::new(200, json!({ "operation": operation_view(operation) })),
+pub fn show_operation(state: &FicState, tenant: &str, id: &str) -> ApiResponse {
+    match state.operations.iter().find(|operation| operation.tenant == tenant && operation.id == id) {
+        Some(operation) => ApiResponse::new(200, json!({ "operation": operation_json(operation) })),
         None => not_found(id),
     }
 }
 
-fn seen(world: &World, tenant: &str, lens: Lens) -> Option<Contract> {
-    if lens.blind { None } else { world.contract_at(tenant, lens.at) }
+fn visible(state: &FicState, tenant: &str, fault: ResponseFault) -> Option<Contract> {
+    if fault.wrong_absence { None } else { state.contract_at(tenant, fault.as_of) }
 }
 
-fn one(world: &World, status: u16, tenant: &str, contract: &Contract, lens: Lens) -> Answer {
+fn one_contract(state: &FicState, status: u16, tenant: &str, contract: &Contract, fault: ResponseFault) -> ApiResponse {
     let mut body = serde_json::Map::new();
-    body.insert(world.settings.answer_key.clone(), view(world, tenant, contract, lens));
-    Answer::new(status, Value::Object(body))
+    body.insert(state.settings.answer_key.clone(), contract_json(state, tenant, contract, fault));
+    ApiResponse::new(status, Value::Object(body))
 }
 
-fn view(world: &World, tenant: &str, contract: &Contract, lens: Lens) -> Value {
+fn contract_json(state: &FicState, tenant: &str, contract: &Contract, fault: ResponseFault) -> Value {
     let mut view = json!({
-        "id": if lens.wrong_id || lens.wrong_tenant { "F999999999999" } else { contract.id.as_str() },
-        "tenantId": if lens.wrong_tenant { "ffffffffffffffffffffffffffffffff" } else { tenant },
+        "id": if fault.wrong_id || fault.wrong_tenant { "F999999999999" } else { contract.id.as_str() },
+        "tenantId": if fault.wrong_tenant { "ffffffffffffffffffffffffffffffff" } else { tenant },
         "operationStatus": contract.operation_status,
         "currentMenu": contract.current_menu,
     });
     if contract.operation_status != "Processing" {
         view["menus"] = json!([{ "menu": contract.current_menu, "menuStartDate": contract.menu_start_date }]);
     }
-    if world.settings.extra_fields {
+    if state.settings.extra_fields {
         view["operationId"] = json!("0123456789abcdef0123456789abcdef");
         view["somethingNew"] = json!({ "nested": [1, 2, 3] });
     }
     view
 }
 
-fn operation_view(operation: &Operation) -> Value {
-    let over = operation.until <= Instant::now();
-    let status = match (over, &operation.failure) {
+fn operation_json(operation: &Operation) -> Value {
+    let finished = operation.until <= Instant::now();
+    let status = match (finished, &operation.failure) {
         (false, _) => "Processing",
         (true, None) => "Completed",
         (true, Some(_)) => "Cancelled",
@@ -121,11 +131,11 @@ fn operation_view(operation: &Operation) -> Value {
         "requestType": operation.request,
         "status": status,
         "receptionTime": operation.received.to_string(),
-        "commitTime": if over { json!(operation.received.to_string()) } else { Value::Null },
-        "error": if over { json!(operation.failure) } else { Value::Null },
+        "commitTime": if finished { json!(operation.received.to_string()) } else { Value::Null },
+        "error": if finished { json!(operation.failure) } else { Value::Null },
     })
 }
 
-fn not_found(id: &str) -> Answer {
-    Answer::error(404, &format!("{id} is not found"))
+fn not_found(id: &str) -> ApiResponse {
+    ApiResponse::error(404, &format!("{id} is not found"))
 }

@@ -1,21 +1,25 @@
-//! A simulator of the Premium support API of NTT's Flexible `InterConnect` (FIC) and of the Keystone sign-in before it.
+//! Simulator of the Premium support API of NTT's Flexible `InterConnect` (FIC) and of the Keystone authentication that
+//! the API requires.
 //!
-//! It speaks HTTP over real sockets, keeps contracts and tokens as the service does, logs every request, and misbehaves on
-//! demand. See its README for the control API; a test in the same process has the same through [`Simulator`].
+//! It serves HTTP over real sockets, holds contracts and tokens as the service does, logs every request, and injects
+//! faults on request. The README documents the control API. A test in the same process uses [`Simulator`] instead.
 //!
-//! - [`world`]: the state, a pure value: contracts, operations, tokens, accounts.
-//! - [`faults`]: how to misbehave. [`portal`]: what people do elsewhere. [`log`]: what was asked.
-//! - [`keystone`], [`fic`], [`control`]: the three APIs. [`answer`]: what they answer with. [`server`]: the sockets.
+//! - [`state`]: contracts, operations, tokens and accounts.
+//! - [`faults`]: the faults to inject. [`portal`]: the actions of users in the portal. [`log`]: the received requests.
+//! - [`keystone`], [`fic`], [`control`]: the three APIs. [`response`]: what they return.
+//! - `server`: sockets and routing. `fault_injection`: executes a request under a fault. `body`: HTTP response bodies.
 
-pub mod answer;
+mod body;
 pub mod control;
+mod fault_injection;
 pub mod faults;
 pub mod fic;
 pub mod keystone;
 pub mod log;
 pub mod portal;
+pub mod response;
 mod server;
-pub mod world;
+pub mod state;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,61 +27,63 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+pub use body::ResponseBody;
+pub use fault_injection::ConnectionClosed;
 use faults::Fault;
 use log::{Entry, Summary};
 use portal::Action;
-pub use server::{Body, Dropped};
-use world::{Contract, Settings, World};
+use state::{Contract, FicState, Settings};
 
-/// A simulator that runs; it stops when this is dropped.
+/// A running simulator. Dropping it stops the server.
 pub struct Simulator {
     address: SocketAddr,
-    world: Shared,
+    state: SharedState,
     server: JoinHandle<()>,
 }
 
-/// The world, as the server and whoever steers it share it. Without a server it is a simulator too: see [`Shared::answer`].
+/// The state that the server and the test share. It also works without a server: see [`SharedState::answer`].
 #[derive(Clone)]
-pub struct Shared(Arc<Mutex<World>>);
+pub struct SharedState(Arc<Mutex<FicState>>);
 
-impl Shared {
-    /// A new one.
+impl SharedState {
+    /// An empty state.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self(Arc::new(Mutex::new(World::new(settings))))
+        Self(Arc::new(Mutex::new(FicState::new(settings))))
     }
 
-    /// Answers one request without a socket. What it does is done by the time it is first waited for, unless a fault has it wait.
+    /// Answers one request without a socket. The first poll of the returned future completes the effect of the request,
+    /// unless the latency setting or a fault delays it.
     ///
     /// # Errors
-    /// When there is to be no answer.
+    /// When a fault closes the connection without a response.
     pub async fn answer<B: hyper::body::Body>(
         &self,
         request: hyper::Request<B>,
-    ) -> Result<hyper::Response<Body>, Dropped> {
+    ) -> Result<hyper::Response<ResponseBody>, ConnectionClosed> {
         server::handle(self.clone(), request).await
     }
 
-    /// The world, for as long as the guard is held.
-    pub fn lock(&self) -> MutexGuard<'_, World> {
+    /// Locks the state until the guard is dropped.
+    pub fn lock(&self) -> MutexGuard<'_, FicState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Simulator {
-    /// Starts one on an address; port 0 takes any that is free.
+    /// Starts a simulator on an address. Port 0 selects a free port.
     ///
     /// # Errors
     /// When the address cannot be bound.
     pub async fn start(address: SocketAddr, settings: Settings) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let world = Shared::new(settings);
-        let server = tokio::spawn(server::run(listener, world.clone()));
-        Ok(Self { address, world, server })
+        let state = SharedState::new(settings);
+        let server = tokio::spawn(server::run(listener, state.clone()));
+        Ok(Self { address, state, server })
     }
 
-    /// Where it listens.
+    /// The address that the server listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -95,52 +101,52 @@ impl Simulator {
         format!("http://{}/keystone/v3", self.address)
     }
 
-    /// Misbehaves from now on. The number it gives takes the fault back.
+    /// Injects a fault from now on. Returns the number of the fault.
     pub fn fault(&self, fault: Fault) -> u64 {
-        self.world.lock().faults.add(fault)
+        self.state.lock().faults.add(fault)
     }
 
-    /// Takes every fault back.
+    /// Removes every fault.
     pub fn clear_faults(&self) {
-        self.world.lock().faults.clear();
+        self.state.lock().faults.clear();
     }
 
-    /// Does what a person in the portal would.
+    /// Performs an action of a user in the portal.
     pub fn portal(&self, tenant: &str, action: &Action) {
-        self.world.lock().portal(tenant, action);
+        self.state.lock().portal(tenant, action);
     }
 
-    /// The contract of a tenant now.
+    /// The current contract of a tenant.
     #[must_use]
     pub fn contract(&self, tenant: &str) -> Option<Contract> {
-        self.world.lock().contract(tenant)
+        self.state.lock().contract(tenant)
     }
 
-    /// The requests so far.
+    /// The requests received so far.
     #[must_use]
     pub fn log(&self) -> Vec<Entry> {
-        self.world.lock().log.entries().to_vec()
+        self.state.lock().log.entries().to_vec()
     }
 
-    /// What was asked of each tenant, counted.
+    /// The number of requests for one tenant, by call.
     #[must_use]
     pub fn summary(&self, tenant: &str) -> Summary {
-        self.world.lock().summary(tenant)
+        self.state.lock().summary(tenant)
     }
 
-    /// From now on this key is accepted with this secret only; without a secret it is locked out.
+    /// Accepts this API key with this secret only. Without a secret, the key is locked out.
     pub fn account(&self, api_key: &str, api_secret: Option<&str>) {
-        self.world.lock().set_account(api_key, api_secret);
+        self.state.lock().set_account(api_key, api_secret);
     }
 
-    /// Revokes the tokens of a tenant, or all.
+    /// Revokes the tokens of one tenant, or of all tenants.
     pub fn revoke_tokens(&self, tenant: Option<&str>) {
-        self.world.lock().revoke_tokens(tenant);
+        self.state.lock().revoke_tokens(tenant);
     }
 
-    /// Changes how it behaves.
+    /// Changes the settings.
     pub fn set(&self, change: impl FnOnce(&mut Settings)) {
-        change(&mut self.world.lock().settings);
+        change(&mut self.state.lock().settings);
     }
 }
 

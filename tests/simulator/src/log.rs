@@ -1,12 +1,12 @@
-//! What was asked: every request, in order. Never a token, never a secret.
+//! The log of received requests, in order. It never contains a token or a secret.
 
 use serde::{Deserialize, Serialize};
 
-use crate::world::World;
+use crate::state::FicState;
 
-/// A call, by the name it has in the reference.
+/// An API call, with the name from the API reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names of the calls")]
+#[allow(missing_docs, reason = "the names of the variants are enough")]
 pub enum Call {
     SignIn,
     List,
@@ -18,66 +18,67 @@ pub enum Call {
     Other,
 }
 
-/// A request.
+/// A received request.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
-    /// Its number, from 1.
+    /// The position in the log, from 1.
     pub number: usize,
-    /// When it came, in milliseconds since the start.
+    /// When it arrived, in milliseconds since the start.
     pub at_ms: u128,
     /// The call.
     pub call: Call,
-    /// The method.
+    /// The HTTP method.
     pub method: String,
     /// The path.
     pub path: String,
-    /// The tenant, where one was named by a good token or a sign-in.
+    /// The tenant of the valid token, or the tenant that a token request names.
     pub tenant: Option<String>,
-    /// The status that was answered; none where the connection was dropped or left hanging.
+    /// The status of the response. None: the connection was closed or no response was sent yet.
     pub status: Option<u16>,
-    /// Whether it bought or abolished something.
+    /// Whether it created or deleted a contract.
     pub effect: bool,
-    /// The fault that was applied.
+    /// The name of the injected fault.
     pub fault: Option<String>,
-    /// The User-Agent.
+    /// The User-Agent header.
     pub user_agent: String,
 }
 
-/// The log.
+/// The log of received requests.
 #[derive(Default)]
 pub struct Log(Vec<Entry>);
 
 impl Log {
-    /// A request came. Its outcome is filled in later, so that one that is left hanging is there too.
-    pub fn open(&mut self, entry: Entry) -> usize {
+    /// Records a request on arrival, so that the log also contains requests that never get a response.
+    /// Returns the index for [`Log::update`].
+    pub fn record(&mut self, entry: Entry) -> usize {
         self.0.push(Entry { number: self.0.len() + 1, ..entry });
         self.0.len() - 1
     }
 
-    /// Fills in how a request ended.
-    pub fn close(&mut self, at: usize, change: impl FnOnce(&mut Entry)) {
-        if let Some(entry) = self.0.get_mut(at) {
+    /// Records the outcome of a request.
+    pub fn update(&mut self, index: usize, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.0.get_mut(index) {
             change(entry);
         }
     }
 
-    /// The requests.
+    /// All recorded requests.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.0
     }
 
-    /// Forgets them.
+    /// Removes all entries.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 }
 
-/// What was asked for one tenant, counted.
+/// The number of requests for one tenant, by call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "each says it")]
+#[allow(missing_docs, reason = "the names of the fields are enough")]
 pub struct Summary {
     pub sign_ins: usize,
     pub lists: usize,
@@ -89,8 +90,8 @@ pub struct Summary {
     pub contract: Option<String>,
 }
 
-impl World {
-    /// What was asked for one tenant, counted.
+impl FicState {
+    /// The number of requests for one tenant, by call.
     #[must_use]
     pub fn summary(&self, tenant: &str) -> Summary {
         let mut summary = Summary { contract: self.contract(tenant).map(|contract| contract.id), ..Summary::default() };

@@ -1,4 +1,4 @@
-//! The command: a simulator in a terminal.
+//! The command line: runs a simulator until SIGTERM or SIGINT.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -6,34 +6,34 @@ use std::time::Duration;
 
 use clap::Parser;
 use fic_simulator::Simulator;
-use fic_simulator::world::Settings;
+use fic_simulator::state::Settings;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A simulator of the FIC support API and its Keystone sign-in.
+/// Simulator of the FIC support API and of Keystone authentication.
 #[derive(Parser)]
 #[command(name = "fic-simulator", version, about)]
 struct Cli {
-    /// Where to listen.
+    /// Address to listen on.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8900")]
     listen: SocketAddr,
 
-    /// How long an operation is Processing.
+    /// How long an operation stays Processing.
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration)]
     processing_time: Duration,
 
-    /// How long a token lasts.
+    /// Lifetime of a token.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
     token_lifetime: Duration,
 
-    /// How long every answer takes.
+    /// Delay of every response.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
     latency: Duration,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration =
-        text.parse().map_err(|_| "give a number with its unit, such as 500ms, 3s or 10m".to_owned())?;
-    Duration::try_from(parsed).map_err(|_| "it must not be negative".into())
+        text.parse().map_err(|_| "expected a number with a unit, such as 500ms, 3s or 10m".to_owned())?;
+    Duration::try_from(parsed).map_err(|_| "the duration must not be negative".into())
 }
 
 fn main() -> ExitCode {

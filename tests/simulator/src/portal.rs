@@ -1,31 +1,31 @@
-//! What people do in the vendor's portal, behind the API's back.
+//! Actions of users in the portal of the vendor, which bypass the API.
 
 use serde::{Deserialize, Serialize};
 
-use crate::world::World;
+use crate::state::{Contract, FicState};
 
-/// Something done in the portal.
+/// An action in the portal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Action {
-    /// A contract is bought, and is there at once.
+    /// Creates a contract that is `Completed` at once.
     Create,
-    /// The contract is abolished, at once.
+    /// Deletes the contract at once.
     Abolish,
-    /// The contract is abolished and another one bought.
+    /// Deletes the contract and creates another one.
     Replace,
-    /// A contract is bought just before the next create that comes over the API.
+    /// Creates a contract just before the next create request over the API.
     CreateBeforeNextCreate,
-    /// The next operation ends in Error, for this reason.
+    /// The next create or delete ends in `Error` with this reason.
     FailNextOperation(String),
-    /// The contract is moved to another menu.
+    /// Moves the contract to another menu.
     SetMenu(String),
-    /// The contract gets this operationStatus, whatever the word.
+    /// Sets the operationStatus of the contract to any text.
     SetStatus(String),
 }
 
-impl World {
-    /// Does it.
+impl FicState {
+    /// Performs a portal action.
     pub fn portal(&mut self, tenant: &str, action: &Action) {
         match action {
             Action::Create | Action::Replace => {
@@ -33,17 +33,17 @@ impl World {
                 self.put(tenant, Some(contract));
             }
             Action::Abolish => self.put(tenant, None),
-            Action::CreateBeforeNextCreate => *self.portal_first.entry(tenant.into()).or_default() += 1,
-            Action::FailNextOperation(why) => self.fail_next_operation(tenant, why),
-            Action::SetMenu(menu) => self.amend(tenant, |contract| contract.current_menu.clone_from(menu)),
-            Action::SetStatus(status) => self.amend(tenant, |contract| {
+            Action::CreateBeforeNextCreate => *self.portal_creates_before_next.entry(tenant.into()).or_default() += 1,
+            Action::FailNextOperation(reason) => self.fail_next_operation(tenant, reason),
+            Action::SetMenu(menu) => self.update(tenant, |contract| contract.current_menu.clone_from(menu)),
+            Action::SetStatus(status) => self.update(tenant, |contract| {
                 contract.pending = None;
                 contract.operation_status.clone_from(status);
             }),
         }
     }
 
-    fn amend(&mut self, tenant: &str, change: impl FnOnce(&mut crate::world::Contract)) {
+    fn update(&mut self, tenant: &str, change: impl FnOnce(&mut Contract)) {
         if let Some(mut contract) = self.contract(tenant) {
             change(&mut contract);
             self.put(tenant, Some(contract));

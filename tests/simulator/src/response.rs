@@ -1,40 +1,40 @@
-//! What is answered, before a fault has spoilt it.
+//! The response of an API, before a fault changes it.
 
 use serde_json::{Value, json};
 
-/// An answer, and what it has done.
+/// A response, and whether the request had an effect.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    /// The status.
+pub struct ApiResponse {
+    /// The HTTP status.
     pub status: u16,
-    /// The body; none where there is none.
+    /// The JSON body, if any.
     pub body: Option<Value>,
-    /// More headers.
+    /// Headers besides `Content-Type`.
     pub headers: Vec<(&'static str, String)>,
-    /// Whether something was bought or abolished.
+    /// Whether the request created or deleted a contract.
     pub effect: bool,
 }
 
-impl Answer {
-    /// An answer with a body.
+impl ApiResponse {
+    /// A response with a body.
     #[must_use]
     pub fn new(status: u16, body: Value) -> Self {
         Self { status, body: Some(body), headers: vec![], effect: false }
     }
 
-    /// An error in FIC's form.
+    /// An error in the format of FIC.
     #[must_use]
     pub fn error(status: u16, message: &str) -> Self {
         Self::new(status, json!({ "code": format!("FIC-{status}"), "message": message }))
     }
 
-    /// An error in Keystone's form.
+    /// An error in the format of Keystone.
     #[must_use]
     pub fn keystone_error(status: u16, title: &str, message: &str) -> Self {
         Self::new(status, json!({ "error": { "code": status, "title": title, "message": message } }))
     }
 
-    /// It bought or abolished something.
+    /// Marks that the request created or deleted a contract.
     #[must_use]
     pub fn with_effect(mut self) -> Self {
         self.effect = true;
