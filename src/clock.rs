@@ -1,50 +1,49 @@
-//! The two clocks: one that never jumps, for waiting, and the one on the wall, for what people read.
+//! The two clocks: a monotonic one for waiting, and the wall clock for times that people read.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use crate::domain::facts::Uptime;
-
-/// What the time since the process began counts from: it was running by then as far as anybody cares, so that moments before it began
-/// can be spoken of.
-const HEAD_START: Duration = Duration::from_hours(10 * 365 * 24);
+/// The uptime at the start of the process. It is large, so that a moment before the start has an uptime too.
+const INITIAL_UPTIME: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// The clocks of the process.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    began: Instant,
-    /// Where the wall clock goes with the other one: what it said when that began.
-    wall_began: Option<Timestamp>,
+    started: Instant,
+    /// The wall time at `started`, if the wall clock follows the monotonic clock.
+    wall_at_start: Option<Timestamp>,
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { began: Instant::now(), wall_began: None }
+        Self { started: Instant::now(), wall_at_start: None }
     }
 }
 
 impl Clock {
-    /// Clocks whose time of day goes with the time since the process began, whatever the machine says: for a time that is made.
+    /// Clocks for simulated time: the wall clock starts at this time and follows the monotonic clock, not the machine.
     #[must_use]
     pub fn starting_at(wall: Timestamp) -> Self {
-        Self { began: Instant::now(), wall_began: Some(wall) }
+        Self { started: Instant::now(), wall_at_start: Some(wall) }
     }
 
-    /// Time since the process began, and some more.
+    /// The time on the monotonic clock, as a [`Duration`] since a fixed moment before the start of the process.
+    ///
+    /// It is a plain `Duration` so that the domain can calculate with it and does not depend on a clock.
     #[must_use]
-    pub fn uptime(&self) -> Uptime {
-        HEAD_START + self.began.elapsed()
+    pub fn uptime(&self) -> Duration {
+        INITIAL_UPTIME + self.started.elapsed()
     }
 
     /// The time of day.
     #[must_use]
     pub fn wall(&self) -> Timestamp {
-        match self.wall_began {
+        match self.wall_at_start {
             None => Timestamp::now(),
-            Some(began) => began
-                .saturating_add(SignedDuration::try_from(self.began.elapsed()).unwrap_or(SignedDuration::MAX))
+            Some(start) => start
+                .saturating_add(SignedDuration::try_from(self.started.elapsed()).unwrap_or(SignedDuration::MAX))
                 .unwrap_or(Timestamp::MAX),
         }
     }

@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and `/metrics`.
+//! The HTTP server for `/healthz`, `/readyz` and `/metrics`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,18 +10,20 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, serve};
+use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
-use crate::metrics::Metrics;
+use crate::metrics;
 
-const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Whether this replica is ready: standing by for the lead, or leading with complete caches.
+/// Whether this replica is ready: with leader election at once, since a replica that waits for the Lease is ready, and
+/// without it once the caches have synced.
 #[derive(Default)]
 pub struct Health(AtomicBool);
 
 impl Health {
-    /// From now on it is.
+    /// Reports this replica as ready from now on.
     pub fn set_ready(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -31,10 +33,10 @@ impl Health {
     }
 }
 
-/// Binds the address.
+/// Binds the address of the server.
 ///
 /// # Errors
-/// When it cannot be bound.
+/// When the address cannot be bound.
 pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
@@ -43,32 +45,32 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn run(listener: TcpListener, health: Arc<Health>, metrics: Arc<Metrics>) -> std::io::Result<()> {
-    serve(listener, routes(health, metrics)).await
+pub async fn run(listener: TcpListener, health: Arc<Health>, registry: Arc<Registry>) -> std::io::Result<()> {
+    serve(listener, router(health, registry)).await
 }
 
-fn routes(health: Arc<Health>, metrics: Arc<Metrics>) -> Router {
+fn router(health: Arc<Health>, registry: Arc<Registry>) -> Router {
     let readiness = Router::new()
-        .route("/readyz", get(async |State(health): State<Arc<Health>>| ready(&health)))
+        .route("/readyz", get(async |State(health): State<Arc<Health>>| readyz(&health)))
         .with_state(health);
     Router::new()
         .route("/healthz", get(async || "ok\n"))
-        .route("/metrics", get(async |State(metrics): State<Arc<Metrics>>| expose(&metrics)))
-        .with_state(metrics)
+        .route("/metrics", get(async |State(registry): State<Arc<Registry>>| encode(&registry)))
+        .with_state(registry)
         .merge(readiness)
 }
 
-fn ready(health: &Health) -> Response {
+fn readyz(health: &Health) -> Response {
     if health.is_ready() {
         "ok\n".into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the caches are not complete yet\n").into_response()
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: the caches have not synced\n").into_response()
     }
 }
 
-fn expose(metrics: &Metrics) -> Response {
-    match metrics.text() {
-        Ok(text) => ([(CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
+fn encode(registry: &Registry) -> Response {
+    match metrics::text(registry) {
+        Ok(text) => ([(CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

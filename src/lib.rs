@@ -1,12 +1,25 @@
-//! A Kubernetes operator that keeps the Premium support contract of a tenant of NTT's Flexible InterConnect (FIC).
+//! A Kubernetes operator for the Premium support contracts of NTT's Flexible InterConnect (FIC).
 //!
-//! The loop, a file each: [`observe`] → [`decide`] → [`act`] → [`report`]; [`reconcile`] goes round. `ARCHITECTURE.md` is the map.
+//! The map of the crate, from the ground up. A module imports only from the modules listed before it;
+//! `tests/architecture.rs` reads this table and checks that. `ARCHITECTURE.md` says why.
 //!
-//! - What users write and read: [`plan`], [`crd`], [`condition`], [`credentials`], [`cli`].
-//! - What a decision is made from: [`facts`], [`memory`], [`pass`], [`claim`]; what it says: [`situation`], put into [`words`].
-//! - The world: [`fic`] with [`contract`], [`trouble`] and [`text`]; [`watch`], [`directory`], [`bells`], [`guard`] and [`release`];
-//!   [`lead`] and [`clock`].
-//! - The process: [`run`], [`controller`], [`context`], [`turns`], [`notes`], [`interrupt`], [`health`], [`metrics`].
+//! | module | content |
+//! | --- | --- |
+//! | [`text`] | makes text from outside safe to show |
+//! | [`backoff`] | exponential backoff and jitter |
+//! | [`clock`] | the monotonic clock and the wall clock |
+//! | [`metrics`] | the metrics registry |
+//! | [`health`] | `/healthz`, `/readyz`, `/metrics` |
+//! | [`leader_election`] | which replica may act |
+//! | [`api`] | what users write and read: the custom resource, its conditions, the credentials Secret |
+//! | [`domain`] | the pure core: what is known of a plan, and the decision what to do next |
+//! | [`fic`] | the client of FIC and Keystone |
+//! | [`index`] | what is known of the cluster: plans by tenant and Secret, and which plan holds a tenant |
+//! | [`secret_finalizer`] | the protocol that keeps a Secret while a plan uses it |
+//! | [`reconcile`] | the reconcile loop: observe, decide, act, report |
+//! | [`controller`] | watches, caches and queues, connected to the reconcile loop |
+//! | [`cli`] | the command line |
+//! | [`run`] | the process: set-up, leader election, shutdown |
 
 pub mod api;
 pub mod backoff;
@@ -24,8 +37,8 @@ pub mod run;
 pub mod secret_finalizer;
 pub mod text;
 
-/// The name of the operator: of its binary, its image, its field manager, its Lease.
+/// The name of the operator: of its binary, image, field manager and Lease.
 pub const NAME: &str = env!("CARGO_PKG_NAME");
 
-/// How the operator introduces itself, to FIC and to the API server alike.
+/// The User-Agent of requests to FIC and to the API server.
 pub const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));

@@ -1,5 +1,7 @@
-//! The command: reads the flags, sets up the log, runs.
+//! The binary: parses the flags, sets up logging, runs the command and returns its exit code.
 
+use std::fmt::Display;
+use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 
 use fic_support_operator::api::crd;
@@ -7,8 +9,8 @@ use fic_support_operator::cli::{Cli, Command, LogFormat, RunArgs};
 use fic_support_operator::run;
 use tracing_subscriber::EnvFilter;
 
-/// As a directive of the log.
-const NEVER_LOGGED: &str = "kube_client::client=off";
+/// Turns off a log target of kube whose messages contain whole responses, see [`log_filter`].
+const RESPONSES_OFF: &str = "kube_client::client=off";
 
 fn main() -> ExitCode {
     let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
@@ -24,54 +26,53 @@ fn print_crd() -> ExitCode {
             print!("{yaml}");
             ExitCode::SUCCESS
         }
-        Err(error) => fail(&error),
+        Err(error) => fail(&error, 1),
     }
 }
 
 fn start(arguments: RunArgs) -> ExitCode {
-    if let Err(message) = set_up_log(arguments.log_format) {
-        eprintln!("error: {message}");
-        return ExitCode::from(2);
+    if let Err(message) = set_up_logging(arguments.log_format) {
+        return fail(&message, 2);
     }
-    // One crypto provider for the whole tree, chosen here and not by whichever library asks first.
+    // Select one crypto provider for all libraries; otherwise the first library that needs one selects it.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
-        return fail(&"the crypto provider was chosen twice");
+        return fail(&"a crypto provider is already installed", 1);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&error),
+        Err(error) => return fail(&error, 1),
     };
-    let outcome = runtime.block_on(run::run(arguments));
-    // Nor does a name that is still being looked up hold the end up.
+    let result = runtime.block_on(run::run(arguments));
+    // Dropping the runtime would wait for a DNS lookup in progress.
     runtime.shutdown_background();
-    match outcome {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+        Err(error) => fail(&error, error.exit_code()),
     }
 }
 
-fn set_up_log(format: LogFormat) -> Result<(), String> {
-    let filter = filter(&std::env::var("RUST_LOG").unwrap_or_default())?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+fn set_up_logging(format: LogFormat) -> Result<(), String> {
+    let filter = log_filter(&std::env::var("RUST_LOG").unwrap_or_default())?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     match format {
-        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Text => log.with_ansi(stderr().is_terminal()).init(),
         LogFormat::Json => log.json().init(),
     }
     Ok(())
 }
 
-/// What is logged. Never what the client of Kubernetes has to say of an answer that it cannot read: it would show the whole of it, and
-/// that may be a Secret. The error itself comes to us, and is told without.
-fn filter(directives: &str) -> Result<EnvFilter, String> {
+/// The filter for log lines. It always excludes kube's own message about a response that it cannot decode: that message
+/// contains the whole response, which may be a Secret. The operator logs the same error without the response.
+fn log_filter(directives: &str) -> Result<EnvFilter, String> {
     let directives = if directives.is_empty() { "info" } else { directives };
     let filter = EnvFilter::try_new(directives)
-        .map_err(|error| format!("RUST_LOG is {directives:?}: {error}; give a level such as info or debug"))?;
-    Ok(filter.add_directive(NEVER_LOGGED.parse().map_err(|error| format!("{NEVER_LOGGED}: {error}"))?))
+        .map_err(|error| format!("RUST_LOG {directives:?} is not valid: {error}; use a level such as info or debug"))?;
+    Ok(filter.add_directive(RESPONSES_OFF.parse().map_err(|error| format!("{RESPONSES_OFF}: {error}"))?))
 }
 
-fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+fn fail(error: &dyn Display, exit_code: u8) -> ExitCode {
     eprintln!("error: {error}");
-    ExitCode::FAILURE
+    ExitCode::from(exit_code)
 }
 
 #[cfg(test)]
@@ -94,30 +95,34 @@ mod tests {
         }
     }
 
+    /// The log lines of one message with a whole response and one ordinary message.
     fn logged(directives: &str) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let log = tracing_subscriber::fmt().with_env_filter(filter(directives).expect("good directives"));
+        let log = tracing_subscriber::fmt().with_env_filter(log_filter(directives).expect("valid directives"));
         tracing::subscriber::with_default(log.with_writer(move || writer.clone()).finish(), || {
-            tracing::warn!(target: "kube_client::client", "a whole answer");
-            tracing::info!(target: "fic_support_operator::leader_election", "leading");
+            tracing::warn!(target: "kube_client::client", "a whole response");
+            tracing::info!(target: "fic_support_operator::leader_election", "acquired the lease");
         });
         let lines = lines.0.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&lines).into_owned()
     }
 
     #[test]
-    fn whole_answers_of_the_api_server_are_never_logged() {
+    fn whole_responses_of_the_api_server_are_never_logged() {
         for directives in ["", "trace", "kube_client::client=trace,info", "kube_client=debug,fic_support_operator=info"]
         {
             let logged = logged(directives);
-            assert!(logged.contains("leading") && !logged.contains("a whole answer"), "{directives}: {logged}");
+            assert!(
+                logged.contains("acquired the lease") && !logged.contains("a whole response"),
+                "{directives}: {logged}"
+            );
         }
     }
 
     #[test]
-    fn bad_directives_are_an_error_that_names_them() {
-        let error = filter("fic=loud").expect_err("no level");
+    fn invalid_log_level_is_an_error_that_names_it() {
+        let error = log_filter("fic=loud").expect_err("loud is not a level");
         assert!(error.contains("RUST_LOG") && error.contains("fic=loud"), "{error}");
     }
 }

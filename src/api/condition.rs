@@ -1,165 +1,131 @@
-//! The words of the status: every reason of the `Ready` condition, and what each says of progress. No word of a
-//! condition stands anywhere else.
+//! The conditions of a plan: their types, their status, and the one table of reasons.
+//!
+//! The enum, the strings, the progress and the table in the README all come from the macro `reasons!` below: a new
+//! reason is one line there.
 
-/// The reason of the `Ready` condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "each is explained where it is decided, and for users in the README")]
-pub enum Reason {
-    Contracted,
-    Purchasing,
-    Processing,
-    Abolishing,
-    CredentialsMissing,
-    ServiceUnavailable,
-    RateLimited,
-    NotContracted,
-    Suspended,
-    CredentialsInvalid,
-    AuthenticationFailed,
-    PermissionDenied,
-    AlreadyContracted,
-    ContractLost,
-    TenantClaimed,
-    RequestRejected,
-    OperationFailed,
-    OperationTimedOut,
-    MenuMismatch,
-    UnexpectedAnswer,
-}
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
-/// The status of the `Ready` condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the three words of a Kubernetes condition")]
-pub enum Ready {
+/// The type of the condition that is present from the first report on.
+pub const READY: &str = "Ready";
+/// The type of the condition that is present while the operator continues by itself.
+pub const RECONCILING: &str = "Reconciling";
+/// The type of the condition that is present while a person must act.
+pub const STALLED: &str = "Stalled";
+
+/// The status of a condition, as in `metav1.ConditionStatus`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumString, IntoStaticStr)]
+#[allow(missing_docs, reason = "the three values of a Kubernetes condition")]
+pub enum ConditionStatus {
     True,
     False,
     Unknown,
 }
 
-impl Ready {
-    /// The word in a condition.
+impl ConditionStatus {
+    /// The string in a condition.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::True => "True",
-            Self::False => "False",
-            Self::Unknown => "Unknown",
-        }
+        self.into()
     }
 }
 
-/// Which way a plan that is not Ready goes on: the kstatus conditions beside `Ready`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// How a plan continues: the kstatus condition beside `Ready`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
 pub enum Progress {
-    /// Neither: there is nothing to do.
-    Still,
-    /// `Reconciling`: it goes on by itself.
+    /// No condition beside `Ready`: the operator waits for a change.
+    Settled,
+    /// `Reconciling`: the operator continues by itself.
     Reconciling,
     /// `Stalled`: a person must act.
     Stalled,
 }
 
-impl Reason {
-    /// Every reason, in the order of the table in the README.
-    pub const ALL: [Self; 20] = [
-        Self::Contracted,
-        Self::Purchasing,
-        Self::Processing,
-        Self::Abolishing,
-        Self::CredentialsMissing,
-        Self::ServiceUnavailable,
-        Self::RateLimited,
-        Self::NotContracted,
-        Self::Suspended,
-        Self::CredentialsInvalid,
-        Self::AuthenticationFailed,
-        Self::PermissionDenied,
-        Self::AlreadyContracted,
-        Self::ContractLost,
-        Self::TenantClaimed,
-        Self::RequestRejected,
-        Self::OperationFailed,
-        Self::OperationTimedOut,
-        Self::MenuMismatch,
-        Self::UnexpectedAnswer,
-    ];
-
-    /// The word in a condition and in an Event.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Contracted => "Contracted",
-            Self::Purchasing => "Purchasing",
-            Self::Processing => "Processing",
-            Self::Abolishing => "Abolishing",
-            Self::CredentialsMissing => "CredentialsMissing",
-            Self::ServiceUnavailable => "ServiceUnavailable",
-            Self::RateLimited => "RateLimited",
-            Self::NotContracted => "NotContracted",
-            Self::Suspended => "Suspended",
-            Self::CredentialsInvalid => "CredentialsInvalid",
-            Self::AuthenticationFailed => "AuthenticationFailed",
-            Self::PermissionDenied => "PermissionDenied",
-            Self::AlreadyContracted => "AlreadyContracted",
-            Self::ContractLost => "ContractLost",
-            Self::TenantClaimed => "TenantClaimed",
-            Self::RequestRejected => "RequestRejected",
-            Self::OperationFailed => "OperationFailed",
-            Self::OperationTimedOut => "OperationTimedOut",
-            Self::MenuMismatch => "MenuMismatch",
-            Self::UnexpectedAnswer => "UnexpectedAnswer",
+macro_rules! reasons {
+    ($($reason:ident: $progress:ident, $meaning:literal, $action:literal;)+) => {
+        /// The reason of the `Ready` condition.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EnumString, IntoStaticStr, VariantArray)]
+        pub enum Reason {
+            $(#[doc = $meaning] $reason,)+
         }
-    }
 
-    /// Reads the word of a condition that was written before; a word of another version is none.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
-    }
+        impl Reason {
+            /// How a plan with this reason continues.
+            #[must_use]
+            pub fn progress(self) -> Progress {
+                match self { $(Self::$reason => Progress::$progress,)+ }
+            }
 
-    /// Which way a plan with this reason goes on.
-    #[must_use]
-    pub fn progress(self) -> Progress {
-        match self {
-            Self::Contracted | Self::Suspended => Progress::Still,
-            Self::Purchasing
-            | Self::Processing
-            | Self::Abolishing
-            | Self::CredentialsMissing
-            | Self::ServiceUnavailable
-            | Self::RateLimited
-            | Self::NotContracted => Progress::Reconciling,
-            Self::CredentialsInvalid
-            | Self::AuthenticationFailed
-            | Self::PermissionDenied
-            | Self::AlreadyContracted
-            | Self::ContractLost
-            | Self::TenantClaimed
-            | Self::RequestRejected
-            | Self::OperationFailed
-            | Self::OperationTimedOut
-            | Self::MenuMismatch
-            | Self::UnexpectedAnswer => Progress::Stalled,
+            /// What the reason means, for the table in the README.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$reason => $meaning,)+ }
+            }
+
+            /// What the reader can do about it, for the table in the README.
+            #[must_use]
+            pub fn action(self) -> &'static str {
+                match self { $(Self::$reason => $action,)+ }
+            }
         }
-    }
+    };
 }
 
-/// The type of the condition that is always there.
-pub const READY: &str = "Ready";
-/// The type of the condition that is there while it goes on by itself.
-pub const RECONCILING: &str = "Reconciling";
-/// The type of the condition that is there while a person must act.
-pub const STALLED: &str = "Stalled";
+reasons! {
+    Contracted: Settled, "The contract is active.", "Nothing.";
+    Purchasing: Reconciling, "The operator is about to buy a contract, or has sent a create request whose outcome is not known.", "Nothing.";
+    Processing: Reconciling, "FIC is processing an operation on the contract.", "Nothing.";
+    Abolishing: Reconciling, "The operator is abolishing the contract.", "Nothing.";
+    CredentialsMissing: Reconciling, "The Secret does not exist, or is being deleted.", "Create the Secret.";
+    ServiceUnavailable: Reconciling, "FIC or Keystone cannot be reached, timed out, answered with an unexpected status such as 5xx, or sent a response that cannot be read. `Unknown` instead of `False`: the contract was active, and no read has succeeded for three resync intervals.", "Nothing. If it lasts, check the network and the endpoints of the operator.";
+    RateLimited: Reconciling, "FIC or Keystone answered 429. The operator honours `Retry-After`, or uses backoff.", "Nothing.";
+    NotContracted: Reconciling, "`managementPolicy` is `Observe`, and the tenant has no contract.", "Nothing.";
+    Suspended: Settled, "The plan was suspended before the first report.", "Set `suspend: false`.";
+    CredentialsInvalid: Stalled, "The Secret has another type, or a key is missing, empty or not UTF-8 text.", "Fix the Secret.";
+    AuthenticationFailed: Stalled, "Keystone rejected the credentials.", "Correct the Secret.";
+    PermissionDenied: Stalled, "The API user is not allowed to make the request (403, or 401 with a new token).", "Grant the IAM permissions.";
+    AlreadyContracted: Stalled, "The tenant has a contract that this plan did not create.", "Set `adoptionPolicy: IfPresent` or `managementPolicy: Observe`.";
+    ContractLost: Stalled, "The contract was abolished outside of Kubernetes, and `recreationPolicy` is `Never`.", "Set `recreationPolicy: IfLost`, or delete the plan.";
+    TenantClaimed: Stalled, "Another plan holds the tenant.", "Delete this plan, or the other one. Deleting the other one abolishes its contract, unless it has `deletionPolicy: Retain`.";
+    RequestRejected: Stalled, "FIC or Keystone answered 400. The message quotes the answer.", "Fix what the message names.";
+    OperationFailed: Stalled, "FIC reports that the operation failed.", "Contact NTT support.";
+    OperationTimedOut: Stalled, "FIC has processed the operation for longer than `--operation-timeout`.", "Contact NTT support.";
+    MenuMismatch: Stalled, "The contract is on another menu.", "Change the menu in the portal.";
+    UnexpectedAnswer: Stalled, "FIC answered for another tenant or contract, with several contracts, or with an invalid ID. The operator does not act on it.", "Contact NTT support.";
+}
+
+impl Reason {
+    /// The string in a condition and in an Event.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// Whether the message of a plan that is being deleted must say how to delete it at once.
+    #[must_use]
+    pub fn blocks_deletion(self) -> bool {
+        match self.progress() {
+            Progress::Settled => false,
+            Progress::Reconciling | Progress::Stalled => true,
+        }
+    }
+
+    /// Reads the reason of a stored condition. `None`: another version of the operator wrote it.
+    #[must_use]
+    pub fn parse(reason: &str) -> Option<Self> {
+        reason.parse().ok()
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_is_read_back_as_it_was_written() {
-        for reason in Reason::ALL {
-            assert_eq!(Reason::parse(reason.as_str()), Some(reason));
+    fn every_reason_is_parsed_back() {
+        for reason in Reason::VARIANTS {
+            assert_eq!(Reason::parse(reason.as_str()), Some(*reason));
         }
         assert_eq!(Reason::parse("FromAnotherVersion"), None);
+        assert_eq!(Reason::parse("contracted"), None);
     }
 }

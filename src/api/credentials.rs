@@ -1,4 +1,4 @@
-//! The credentials Secret: read into secret types at once, and nothing else of it kept.
+//! The credentials Secret, decoded into secret types. Nothing else of its data is kept.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -12,48 +12,48 @@ use secrecy::SecretString;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The type that a Secret must have to be used: the guard that keeps a plan from pointing the operator at any other.
+/// The type that a Secret must have. It prevents a plan from making the operator read any other Secret.
 pub const SECRET_TYPE: &str = "fic.ntt.com/credentials";
 
-/// The finalizer that keeps a Secret while a contract depends on it.
+/// The finalizer that prevents the deletion of a Secret while a contract depends on it.
 pub const IN_USE_FINALIZER: &str = "fic.ntt.com/in-use";
 
-/// A Secret of our type: its metadata and what can be made of its two keys.
+/// A credentials Secret: its metadata and its two keys.
 #[derive(Resource, Clone, Debug, Serialize, Deserialize)]
 #[resource(inherit = "Secret")]
 pub struct CredentialsSecret {
-    /// Its metadata.
+    /// The metadata.
     pub metadata: ObjectMeta,
-    /// The credentials, or what is wrong with them.
+    /// The credentials, or the defect that makes them unusable.
     #[serde(rename = "data", default = "no_data")]
-    pub credentials: Reading,
+    pub credentials: SecretData,
 }
 
-/// What is wrong with a credentials Secret.
+/// Why a credentials Secret cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SecretDefect {
-    /// Another type than `fic.ntt.com/credentials`.
+    /// Its type is not `fic.ntt.com/credentials`.
     WrongType,
-    /// A key that is not there.
+    /// This key is missing.
     KeyMissing(&'static str),
-    /// A key without a value.
+    /// The value of this key is empty.
     KeyEmpty(&'static str),
-    /// A value that is not text.
+    /// The value of this key is not UTF-8 text.
     NotUtf8(&'static str),
 }
 
-/// What was read from the data of a Secret.
+/// The decoded data of a credentials Secret.
 #[derive(Clone, Debug)]
-pub struct Reading(pub Result<Credentials, SecretDefect>);
+pub struct SecretData(pub Result<Credentials, SecretDefect>);
 
-/// An API key and its secret.
+/// An API key and its API secret.
 #[derive(Clone)]
 pub struct Credentials {
-    /// The API key: the user's name at Keystone.
+    /// The API key: the Keystone user name.
     pub api_key: SecretString,
-    /// The API secret key: the user's password at Keystone.
+    /// The API secret: the Keystone password.
     pub api_secret: SecretString,
-    /// Tells one pair from another without showing either; of no use outside of this process.
+    /// A hash that differs for different pairs. It is keyed per process, so it reveals nothing about the pair.
     pub fingerprint: u64,
 }
 
@@ -63,34 +63,34 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Keyed anew in every process, so that a fingerprint tells nothing of what it was made from.
+/// The key of the fingerprints, random in each process.
 static FINGERPRINTS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 impl Credentials {
-    /// Puts a pair together.
+    /// The pair of this key and this secret.
     #[must_use]
     pub fn new(api_key: &str, api_secret: &str) -> Self {
         let fingerprint = FINGERPRINTS.hash_one((api_key, api_secret));
         Self { api_key: api_key.into(), api_secret: api_secret.into(), fingerprint }
     }
 
-    fn read(api_key: Option<&ByteString>, api_secret: Option<&ByteString>) -> Result<Self, SecretDefect> {
-        Ok(Self::new(text("apiKey", api_key)?, text("apiSecret", api_secret)?))
+    fn decode(api_key: Option<&ByteString>, api_secret: Option<&ByteString>) -> Result<Self, SecretDefect> {
+        Ok(Self::new(decode_value("apiKey", api_key)?, decode_value("apiSecret", api_secret)?))
     }
 }
 
-/// White space around a value is never part of a key; it comes from an editor or from `echo` without `-n`.
-fn text<'a>(key: &'static str, value: Option<&'a ByteString>) -> Result<&'a str, SecretDefect> {
+/// Surrounding white space is not part of a value: it comes from an editor or from `echo` without `-n`.
+fn decode_value<'a>(key: &'static str, value: Option<&'a ByteString>) -> Result<&'a str, SecretDefect> {
     let bytes = &value.ok_or(SecretDefect::KeyMissing(key))?.0;
     let text = std::str::from_utf8(bytes).map_err(|_| SecretDefect::NotUtf8(key))?.trim();
     if text.is_empty() { Err(SecretDefect::KeyEmpty(key)) } else { Ok(text) }
 }
 
-fn no_data() -> Reading {
-    Reading(Err(SecretDefect::KeyMissing("apiKey")))
+fn no_data() -> SecretData {
+    SecretData(Err(SecretDefect::KeyMissing("apiKey")))
 }
 
-impl<'de> Deserialize<'de> for Reading {
+impl<'de> Deserialize<'de> for SecretData {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -98,15 +98,15 @@ impl<'de> Deserialize<'de> for Reading {
             api_key: Option<ByteString>,
             api_secret: Option<ByteString>,
         }
-        // serde would show what it found instead.
-        let data =
-            Option::<Data>::deserialize(deserializer).map_err(|_| D::Error::custom("data that cannot be read"))?;
-        Ok(data.map_or_else(no_data, |data| Self(Credentials::read(data.api_key.as_ref(), data.api_secret.as_ref()))))
+        // The error of serde would quote the data.
+        let data = Option::<Data>::deserialize(deserializer)
+            .map_err(|_| D::Error::custom("the data of the Secret cannot be decoded"))?;
+        Ok(data.map_or_else(no_data, |data| Self(Credentials::decode(data.api_key.as_ref(), data.api_secret.as_ref()))))
     }
 }
 
-/// A Secret is never written whole, and what is secret of it is never written at all.
-impl Serialize for Reading {
+/// The operator patches metadata only, so the data never needs to be serialized.
+impl Serialize for SecretData {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_none()
     }
@@ -118,39 +118,40 @@ mod tests {
     use secrecy::ExposeSecret;
     use serde_json::json;
 
-    fn read(data: &serde_json::Value) -> Result<Credentials, SecretDefect> {
+    fn decode(data: &serde_json::Value) -> Result<Credentials, SecretDefect> {
         let secret = json!({ "metadata": { "name": "c" }, "type": SECRET_TYPE, "data": data });
-        serde_json::from_value::<CredentialsSecret>(secret).expect("any data can be read").credentials.0
+        serde_json::from_value::<CredentialsSecret>(secret).expect("any data is decoded").credentials.0
     }
 
     #[test]
-    fn both_keys_are_read_and_white_space_around_them_is_not() {
-        let read = read(&json!({ "apiKey": "a2V5Cg==", "apiSecret": "c2VjcmV0", "other": "eA==" })).expect("usable");
-        assert_eq!(read.api_key.expose_secret(), "key");
-        assert_eq!(read.api_secret.expose_secret(), "secret");
+    fn surrounding_white_space_is_not_part_of_a_key() {
+        let credentials =
+            decode(&json!({ "apiKey": "a2V5Cg==", "apiSecret": "c2VjcmV0", "other": "eA==" })).expect("usable");
+        assert_eq!(credentials.api_key.expose_secret(), "key");
+        assert_eq!(credentials.api_secret.expose_secret(), "secret");
     }
 
     #[test]
-    fn every_defect_is_told_apart() {
-        assert_eq!(read(&json!(null)).err(), Some(SecretDefect::KeyMissing("apiKey")));
-        assert_eq!(read(&json!({ "apiSecret": "eA==" })).err(), Some(SecretDefect::KeyMissing("apiKey")));
-        assert_eq!(read(&json!({ "apiKey": "eA==" })).err(), Some(SecretDefect::KeyMissing("apiSecret")));
+    fn every_defect_is_distinguished() {
+        assert_eq!(decode(&json!(null)).err(), Some(SecretDefect::KeyMissing("apiKey")));
+        assert_eq!(decode(&json!({ "apiSecret": "eA==" })).err(), Some(SecretDefect::KeyMissing("apiKey")));
+        assert_eq!(decode(&json!({ "apiKey": "eA==" })).err(), Some(SecretDefect::KeyMissing("apiSecret")));
         assert_eq!(
-            read(&json!({ "apiKey": "eA==", "apiSecret": "" })).err(),
+            decode(&json!({ "apiKey": "eA==", "apiSecret": "" })).err(),
             Some(SecretDefect::KeyEmpty("apiSecret"))
         );
         assert_eq!(
-            read(&json!({ "apiKey": "IA==", "apiSecret": "eA==" })).err(),
+            decode(&json!({ "apiKey": "IA==", "apiSecret": "eA==" })).err(),
             Some(SecretDefect::KeyEmpty("apiKey"))
         );
         assert_eq!(
-            read(&json!({ "apiKey": "/w==", "apiSecret": "eA==" })).err(),
+            decode(&json!({ "apiKey": "/w==", "apiSecret": "eA==" })).err(),
             Some(SecretDefect::NotUtf8("apiKey"))
         );
     }
 
     #[test]
-    fn neither_debug_nor_serialize_shows_a_secret() {
+    fn debug_and_serialize_show_no_secret() {
         let secret = json!({ "metadata": {}, "data": { "apiKey": "a2V5a2V5", "apiSecret": "c2VjcmV0" } });
         let secret: CredentialsSecret = serde_json::from_value(secret).expect("readable");
         let shown = format!("{secret:?} {}", serde_json::to_string(&secret).expect("writable"));
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_tells_pairs_apart() {
+    fn fingerprints_of_different_pairs_differ() {
         let of = |key, secret| Credentials::new(key, secret).fingerprint;
         assert_eq!(of("a", "b"), of("a", "b"));
         assert_ne!(of("a", "b"), of("a", "c"));

@@ -1,21 +1,24 @@
-//! The custom resource: what a platform team writes (`spec`) and what the operator answers (`status`).
+//! The custom resource: what a platform team writes (`spec`) and what the operator reports (`status`).
 //!
-//! These types are the one source of the `CustomResourceDefinition` (see [`crate::api::crd`]); their doc comments are what
-//! `kubectl explain` shows, so they speak to the reader of a manifest.
+//! These types are the only source of the `CustomResourceDefinition` (see [`crate::api::crd`]). `kubectl explain` shows
+//! their doc comments, so the comments address the reader of a manifest.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{CustomResource, KubeSchema};
+use kube::{CustomResource, KubeSchema, ResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The finalizer that a plan carries from just before its first create (or adoption) until its contract is gone.
+use crate::api::condition::{READY, Reason};
+
+/// The finalizer of a plan. The operator adds it just before the first create request (or adoption), and removes it
+/// once the contract is abolished or retained, or if nothing was bought.
 pub const CONTRACT_FINALIZER: &str = "fic.ntt.com/contract";
 
-/// The annotation whose change means "look now".
+/// The annotation whose change requests a reconcile at once.
 pub const RECONCILE_REQUESTED_AT: &str = "fic.ntt.com/reconcile-requested-at";
 
-/// PremiumSupportPlan is the Premium support contract of one FIC tenant. Creating the plan buys the contract,
-/// deleting the plan abolishes it, unless the policies below say otherwise.
+/// PremiumSupportPlan is the Premium support contract of one FIC tenant. Creating the plan buys the contract.
+/// Deleting the plan abolishes the contract. The policies below can change both.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[kube(
     group = "fic.ntt.com",
@@ -45,54 +48,57 @@ pub const RECONCILE_REQUESTED_AT: &str = "fic.ntt.com/reconcile-requested-at";
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[allow(clippy::duplicated_attributes, reason = "columns of the same type and priority are no repetition")]
+#[allow(clippy::duplicated_attributes, reason = "columns may share type and priority")]
 #[x_kube(validation = Rule::new("!(self.managementPolicy == 'Observe' && self.adoptionPolicy == 'IfPresent')")
     .message("managementPolicy Observe only reports and cannot adopt: set adoptionPolicy to Never, or managementPolicy to Manage"))]
 pub struct PremiumSupportPlanSpec {
-    /// The FIC tenant (project) that the contract belongs to: 32 lower-case hexadecimal digits. Cannot be changed;
-    /// for another tenant, create another plan.
+    /// The ID of the FIC tenant (project) that owns the contract: 32 lower-case hexadecimal digits. Immutable. For
+    /// another tenant, create another plan.
     #[serde(rename = "tenantID")]
     #[schemars(regex(pattern = r"^[0-9a-f]{32}$"))]
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("tenantID cannot be changed: a contract belongs to one tenant; delete this plan and create another"))]
     pub tenant_id: String,
 
-    /// The Secret with the API key of the tenant: a Secret of the plan's own namespace, of type
-    /// `fic.ntt.com/credentials`, with the keys `apiKey` and `apiSecret`.
+    /// The Secret with the API key of the tenant. It must be in the namespace of the plan, have the type
+    /// fic.ntt.com/credentials, and have the keys apiKey and apiSecret.
     pub credentials_secret_ref: CredentialsSecretRef,
 
-    /// The support menu to hold. PremiumPlan is the one there is. Cannot be changed.
+    /// The support menu of the contract. PremiumPlan is the only menu. Immutable.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("menu cannot be changed: FIC has no call that changes it; delete this plan and create another"))]
     pub menu: Menu,
 
-    /// Manage: create the contract where there is none and keep it. Observe: only report what is there; never create,
-    /// never delete.
+    /// Manage: the operator creates the contract and keeps it. Observe: the operator only reports the contract of the
+    /// tenant. It never creates or abolishes one.
     #[serde(default)]
     pub management_policy: ManagementPolicy,
 
-    /// What to do with a contract that this plan did not create. Never: leave it alone and say so. IfPresent: take it
-    /// over, from then on it is this plan's, and deleting the plan abolishes it (see deletionPolicy). Cannot be
-    /// combined with managementPolicy Observe.
+    /// What to do with a contract that this plan did not create. Never: do not change it, and report it. IfPresent:
+    /// adopt it. From then on it belongs to this plan, and deleting the plan abolishes it (see deletionPolicy). Cannot
+    /// be combined with managementPolicy Observe.
     #[serde(default)]
     pub adoption_policy: AdoptionPolicy,
 
-    /// What to do when the contract is gone outside of Kubernetes. IfLost: buy it again. Never: stop and tell.
+    /// What to do when the contract was abolished outside of Kubernetes. IfLost: buy it again. Never: do not buy it
+    /// again, and report it.
     #[serde(default)]
     pub recreation_policy: RecreationPolicy,
 
-    /// What happens to the contract when the plan is deleted. Delete: it is abolished. Retain: it stays, and goes on
-    /// being paid for. May be set to Retain on a plan that is being deleted already, to let it go at once.
+    /// What happens to the contract when the plan is deleted. Delete: the operator abolishes it. Retain: it stays at
+    /// FIC, and you continue to pay for it. Set Retain on a plan that is already being deleted to remove the plan at
+    /// once, unless it is suspended.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// While true the operator leaves the plan alone: no calls, no changes, also while the plan is being deleted.
+    /// While true the operator sends no requests for the plan and changes nothing, also while the plan is being
+    /// deleted.
     #[serde(default)]
     pub suspend: bool,
 }
 
-/// A reference to the credentials Secret, by name, in the namespace of the plan.
+/// A reference to the credentials Secret in the namespace of the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CredentialsSecretRef {
     /// The name of the Secret.
@@ -100,7 +106,7 @@ pub struct CredentialsSecretRef {
     pub name: String,
 }
 
-/// A support menu that can be bought.
+/// A support menu.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Menu {
     #[default]
@@ -109,7 +115,7 @@ pub enum Menu {
 }
 
 impl Menu {
-    /// The word that FIC uses for this menu.
+    /// The name of the menu in the FIC API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -122,7 +128,7 @@ macro_rules! policy {
     ($(#[$doc:meta])* $name:ident { $default:ident, $other:ident }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-        #[allow(missing_docs, reason = "the meaning of each word stands with the field of the spec, for kubectl explain")]
+        #[allow(missing_docs, reason = "the field of the spec documents each value, for kubectl explain")]
         pub enum $name {
             #[default]
             $default,
@@ -131,55 +137,77 @@ macro_rules! policy {
     };
 }
 
-policy!(/// Whether the operator may change anything.
+policy!(/// Whether the operator may create and abolish the contract.
     ManagementPolicy { Manage, Observe });
-policy!(/// Whether a contract that the plan did not create is taken over.
+policy!(/// Whether the operator adopts a contract that the plan did not create.
     AdoptionPolicy { Never, IfPresent });
-policy!(/// Whether a contract that was lost is bought again.
+policy!(/// Whether the operator buys a lost contract again.
     RecreationPolicy { IfLost, Never });
-policy!(/// Whether the contract goes with the plan.
+policy!(/// Whether the operator abolishes the contract when the plan is deleted.
     DeletionPolicy { Delete, Retain });
 
-/// What the operator last saw and did.
+/// What the operator last observed and did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PremiumSupportPlanStatus {
-    /// The generation of the spec that this status speaks of; -1 before the first report.
+    /// The generation of the spec that this status reports on. -1 before the first report.
     pub observed_generation: Option<i64>,
 
-    /// The id of the contract at FIC.
+    /// The ID of the contract at FIC.
     pub id: Option<String>,
 
-    /// The state of the contract as FIC says it: Processing, Completed, Error.
+    /// The state of the last operation on the contract, as FIC reports it, such as Processing, Completed
+    /// or Error.
     pub operation_status: Option<String>,
 
-    /// The menu that the contract is on.
+    /// The current menu of the contract.
     pub current_menu: Option<String>,
 
-    /// The menus of the contract, each with the date it began.
+    /// The menus of the contract, each with its start date.
     pub menus: Option<Vec<ContractMenu>>,
 
-    /// The value of the annotation fic.ntt.com/reconcile-requested-at that was last acted on.
+    /// The last value of the annotation fic.ntt.com/reconcile-requested-at that the operator handled.
     pub last_handled_reconcile_at: Option<String>,
 
-    /// Ready is always there; Reconciling (it goes on by itself) and Stalled (a person must act) only while True.
+    /// Ready is present from the first report on. Reconciling (the operator continues by itself) and Stalled (a person
+    /// must act) are present only while True.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
 
-/// A resource version as a number, which is how versions of one object are compared.
-#[must_use]
-pub fn version(resource_version: Option<&str>) -> Option<u64> {
-    resource_version?.parse().ok()
+impl PremiumSupportPlan {
+    /// Whether the plan carries the finalizer of the operator.
+    #[must_use]
+    pub fn has_contract_finalizer(&self) -> bool {
+        self.finalizers().iter().any(|name| name == CONTRACT_FINALIZER)
+    }
+
+    /// Whether the API server has marked the plan for deletion.
+    #[must_use]
+    pub fn is_being_deleted(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
+
+    /// The `Ready` condition of the status.
+    #[must_use]
+    pub fn ready_condition(&self) -> Option<&Condition> {
+        self.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == READY)
+    }
+
+    /// The reason of the `Ready` condition. `None` also where another version of the operator wrote it.
+    #[must_use]
+    pub fn reported_reason(&self) -> Option<Reason> {
+        Reason::parse(&self.ready_condition()?.reason)
+    }
 }
 
-/// A menu of the contract and the date it began.
+/// A menu of the contract with its start date.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ContractMenu {
-    /// The menu.
+    /// The name of the menu.
     pub menu: String,
-    /// The date it began, as FIC says it.
+    /// The start date, as FIC reports it.
     pub menu_start_date: Option<String>,
 }

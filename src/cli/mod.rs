@@ -1,5 +1,6 @@
-//! The command line. Every value is checked here, before anything starts: a bad one ends the process with 2 and a message
-//! that says what is right.
+//! The command line. Every flag is validated before anything starts: a value that is not valid ends the process with
+//! exit code 2 and a message that names a valid one. Only the API server can validate `--label-selector`, see
+//! [`crate::run`].
 
 mod values;
 
@@ -11,101 +12,111 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use reqwest::Url;
 
-use values::{duration, endpoint, label_selector, namespace, roots};
+use values::{duration, endpoint, label_selector, namespace, root_certificates};
 
 /// Kubernetes operator for Premium support contracts of NTT's Flexible InterConnect (FIC).
 #[derive(Debug, Parser)]
-// As with kubectl, the last of a flag given twice counts: an overlay appends to what the base has.
+// As with kubectl, the last value of a repeated flag wins: a kustomize overlay can append flags to those of the base.
 #[command(name = crate::NAME, version, about, args_override_self = true)]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the operator.
     Run(Box<RunArgs>),
-    /// Print the `CustomResourceDefinition`.
+    /// Print the CRD of plans as YAML.
     Crd,
 }
 
 /// The flags of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Where FIC is.
+    /// The base URL of the FIC API.
     #[arg(long, env = "FIC_OPERATOR_FIC_ENDPOINT", value_name = "URL", default_value = "https://api.ntt.com/fic-eri", value_parser = endpoint)]
     pub fic_endpoint: Url,
 
-    /// Where Keystone is.
+    /// The base URL of the Keystone v3 API, which issues the tokens for FIC.
     #[arg(long, env = "FIC_OPERATOR_KEYSTONE_ENDPOINT", value_name = "URL", default_value = "https://api.ntt.com/keystone/v3", value_parser = endpoint)]
     pub keystone_endpoint: Url,
 
-    /// Allow http:// endpoints, for a simulator: credentials and tokens then cross the network in the clear.
+    /// Allow http:// endpoints, for use with a simulator. Credentials and tokens are then sent unencrypted.
     #[arg(long, env = "FIC_OPERATOR_ALLOW_INSECURE_HTTP", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
     pub allow_insecure_http: bool,
 
-    /// A PEM file of more roots to trust, beside those of the system (a proxy of the company's).
+    /// The path to a PEM file of CA certificates to trust in addition to those of the system, such as that of a
+    /// corporate proxy.
     #[arg(long, env = "FIC_OPERATOR_CA_BUNDLE", value_name = "FILE")]
     pub ca_bundle: Option<PathBuf>,
 
-    /// Watch this namespace only; may be repeated [default: all]
+    /// Watch only this namespace. Repeat the flag or separate names with commas to watch several [default: all
+    /// namespaces].
     #[arg(long = "watch-namespace", env = "FIC_OPERATOR_WATCH_NAMESPACE", value_name = "NS", value_delimiter = ',', value_parser = namespace)]
     pub watch_namespaces: Vec<String>,
 
-    /// Only plans with these labels, for shards; all plans of one tenant belong into one shard.
+    /// Reconcile only the plans that match this label selector, to divide the plans among several operators. Put all
+    /// plans of a tenant into the same shard [default: all plans].
     #[arg(long, env = "FIC_OPERATOR_LABEL_SELECTOR", value_name = "SEL", value_parser = label_selector)]
     pub label_selector: Option<String>,
 
-    /// How often to look while something is in progress.
+    /// The interval between two reads from FIC while an operation is in progress, as a number with a unit such as
+    /// 500ms, 3s or 10m.
     #[arg(long, env = "FIC_OPERATOR_POLL_INTERVAL", value_name = "TIME", default_value = "3s", value_parser = duration)]
     pub poll_interval: Duration,
 
-    /// How often to look for drift, with jitter.
+    /// The interval between two checks of a plan for drift, with random jitter.
     #[arg(long, env = "FIC_OPERATOR_RESYNC_INTERVAL", value_name = "TIME", default_value = "10m", value_parser = duration)]
     pub resync_interval: Duration,
 
-    /// How long FIC may be working on an operation before a person is asked to look.
+    /// The time FIC may take for an operation before the plan is reported as stalled.
     #[arg(long, env = "FIC_OPERATOR_OPERATION_TIMEOUT", value_name = "TIME", default_value = "10m", value_parser = duration)]
     pub operation_timeout: Duration,
 
-    /// The time for a call to FIC or Keystone as a whole; connecting: 5 s.
+    /// The time limit for a whole request to FIC or Keystone. The connection itself must be established within 5s.
     #[arg(long, env = "FIC_OPERATOR_REQUEST_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub request_timeout: Duration,
 
-    /// Calls to FIC and Keystone a second, all tenants together; 0: no limit.
+    /// The maximum number of requests per second to FIC and Keystone, for all tenants together. 0 means no limit.
     #[arg(long, env = "FIC_OPERATOR_FIC_REQUESTS_PER_SECOND", value_name = "N", default_value_t = 50)]
     pub fic_requests_per_second: u32,
 
-    /// How many plans are worked on at once.
+    /// The maximum number of plans that are reconciled at the same time.
     #[arg(long, env = "FIC_OPERATOR_CONCURRENCY", value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,
 
-    /// Have one of several replicas lead, by a Lease in `POD_NAMESPACE`.
-    #[arg(long, env = "FIC_OPERATOR_LEADER_ELECT", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
+    /// Elect a leader among several replicas. Only the leader reconciles plans.
+    #[arg(long, help = "Elect a leader among several replicas, with a Lease in the namespace that the variable POD_NAMESPACE names. Only the leader reconciles plans", env = "FIC_OPERATOR_LEADER_ELECT", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
     pub leader_elect: bool,
 
-    /// Where /healthz, /readyz and /metrics are served.
+    /// The IP address and port to serve /healthz, /readyz and /metrics on.
     #[arg(long, env = "FIC_OPERATOR_HTTP_BIND_ADDRESS", value_name = "ADDR", default_value = "0.0.0.0:8080")]
     pub http_bind_address: SocketAddr,
 
-    /// The form of log lines; their level is set by `RUST_LOG`.
-    #[arg(long, env = "FIC_OPERATOR_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    /// The format of log lines.
+    #[arg(
+        long,
+        help = "The format of log lines. The variable RUST_LOG sets the log level [default level: info]",
+        env = "FIC_OPERATOR_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
     pub log_format: LogFormat,
 
-    /// The roots of `ca_bundle`, read.
+    /// The certificates read from `ca_bundle`.
     #[arg(skip)]
-    pub roots: Vec<reqwest::Certificate>,
+    pub root_certificates: Vec<reqwest::Certificate>,
 }
 
-/// The form of log lines.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable lines.
     Text,
-    /// For machines.
+    /// One JSON object per line.
     Json,
 }
 
@@ -113,7 +124,7 @@ impl Cli {
     /// Reads the command line and the environment.
     ///
     /// # Errors
-    /// A message that says what is wrong and what is right.
+    /// A message that names the value that is not valid and how to correct it.
     pub fn read<I, T>(arguments: I) -> Result<Self, clap::Error>
     where
         I: IntoIterator<Item = T>,
@@ -121,25 +132,25 @@ impl Cli {
     {
         let mut cli = Self::try_parse_from(arguments)?;
         if let Command::Run(run) = &mut cli.command {
-            run.check().map_err(|message| Self::command().error(ErrorKind::ValueValidation, message))?;
+            run.validate().map_err(|message| Self::command().error(ErrorKind::ValueValidation, message))?;
         }
         Ok(cli)
     }
 }
 
 impl RunArgs {
-    /// What one flag alone cannot tell.
-    fn check(&mut self) -> Result<(), String> {
+    /// Validates what depends on several flags or on a file.
+    fn validate(&mut self) -> Result<(), String> {
         for (flag, url) in [("--fic-endpoint", &self.fic_endpoint), ("--keystone-endpoint", &self.keystone_endpoint)] {
             if url.scheme() == "http" && !self.allow_insecure_http {
                 return Err(format!(
-                    "{flag} is {url}: over http:// the credentials would cross the network in the clear. Use https://, or \
+                    "{flag} is {url}: http:// would send the credentials unencrypted; use https://, or \
                      --allow-insecure-http for a simulator"
                 ));
             }
         }
         if let Some(file) = &self.ca_bundle {
-            self.roots = roots(file)?;
+            self.root_certificates = root_certificates(file)?;
         }
         Ok(())
     }
@@ -153,7 +164,7 @@ mod tests {
         let arguments = [crate::NAME, "run"].iter().chain(flags);
         match Cli::read(arguments).map_err(|error| (error.exit_code(), error.to_string())) {
             Ok(Cli { command: Command::Run(run) }) => Ok(run),
-            Ok(Cli { command: Command::Crd }) => unreachable!("run was asked for"),
+            Ok(Cli { command: Command::Crd }) => unreachable!("the command is run"),
             Err((code, message)) => {
                 assert_eq!(code, 2);
                 Err(message)
@@ -162,8 +173,8 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_those_that_are_promised() {
-        let run = read(&[]).expect("no flag is needed");
+    fn defaults_match_the_documentation() {
+        let run = read(&[]).expect("no flag is required");
         assert_eq!(run.fic_endpoint.as_str(), "https://api.ntt.com/fic-eri");
         assert_eq!(run.keystone_endpoint.as_str(), "https://api.ntt.com/keystone/v3");
         assert_eq!((run.poll_interval.as_secs(), run.resync_interval.as_secs()), (3, 600));
@@ -174,16 +185,16 @@ mod tests {
     }
 
     #[test]
-    fn a_switch_takes_an_optional_value() {
-        assert!(read(&["--leader-elect"]).expect("on").leader_elect);
-        assert!(read(&["--leader-elect=true"]).expect("on").leader_elect);
-        assert!(!read(&["--leader-elect=false"]).expect("off").leader_elect);
-        assert!(read(&["--leader-elect=maybe"]).is_err());
+    fn switch_accepts_an_optional_value() {
+        assert!(read(&["--leader-elect"]).expect("valid").leader_elect);
+        assert!(read(&["--leader-elect=true"]).expect("valid").leader_elect);
+        assert!(!read(&["--leader-elect=false"]).expect("valid").leader_elect);
+        assert!(read(&["--leader-elect=maybe"]).is_err(), "the value is not a boolean");
     }
 
     #[test]
-    fn bad_values_are_refused_with_a_message_that_says_what_is_right() {
-        for (flags, says) in [
+    fn invalid_value_is_rejected_with_a_message_that_names_a_valid_one() {
+        for (flags, expected) in [
             (&["--fic-endpoint=api.ntt.com/fic-eri"][..], "https://"),
             (&["--fic-endpoint=ftp://api.ntt.com"], "https://"),
             (&["--fic-endpoint=https://user:pw@api.ntt.com"], "user"),
@@ -198,18 +209,18 @@ mod tests {
             (&["--http-bind-address=8080"], "invalid socket address"),
             (&["--log-format=xml"], "json"),
             (&["--watch-namespace=Team_A"], "lower-case"),
-            (&["--label-selector=a=="], "team=network"),
-            (&["--label-selector=a in (b"], "team=network"),
+            (&["--label-selector="], "team=network"),
+            (&["--label-selector= "], "team=network"),
             (&["--ca-bundle=/nowhere/ca.pem"], "/nowhere/ca.pem"),
             (&["--no-such-flag"], "unexpected argument"),
         ] {
             let message = read(flags).expect_err(flags[0]);
-            assert!(message.contains(says), "{flags:?} said: {message}");
+            assert!(message.contains(expected), "{flags:?}: {message}");
         }
     }
 
     #[test]
-    fn good_values_are_taken() {
+    fn valid_values_are_accepted() {
         let run = read(&[
             "--fic-endpoint=http://127.0.0.1:8900/fic-eri/",
             "--allow-insecure-http",
@@ -220,14 +231,14 @@ mod tests {
             "--label-selector=team=network,tier in (a, b),!old,shard!=3",
             "--fic-requests-per-second=0",
         ])
-        .expect("all of it is right");
+        .expect("every value is valid");
         assert_eq!(run.poll_interval.as_millis(), 200);
         assert_eq!(run.resync_interval.as_secs(), 5400);
         assert_eq!(run.watch_namespaces, ["a", "b"]);
     }
 
     #[test]
-    fn the_command_line_is_well_formed() {
+    fn clap_definition_is_consistent() {
         Cli::command().debug_assert();
     }
 }

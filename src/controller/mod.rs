@@ -1,140 +1,190 @@
-//! The controller: watches, loop and Secret guard, put together for as long as a replica leads.
+//! The controller: the watches, the reconcile loop and the worker of Secret finalizers, connected for as long as this
+//! replica leads.
 
-pub mod tenant_locks;
-pub mod watch;
+mod cache;
+mod tenant_locks;
+mod watch;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt};
 use kube::Client;
 use kube::runtime::controller::{self, Action};
 use kube::runtime::{applier, reflector};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use crate::api::key::ObjectKey;
 use crate::clock::Clock;
-use crate::controller::tenant_locks::TenantLocks;
-use crate::controller::watch::{Scope, Watcher};
 use crate::domain::facts::Settings;
 use crate::fic::FicClient;
 use crate::health::Health;
 use crate::index::Index;
-use crate::index::triggers::Triggers;
+use crate::index::metrics::PlanMetrics;
+use crate::index::scope::Scope;
+use crate::index::triggers::{Triggers, WatchedPlan};
 use crate::leader_election::Leadership;
-use crate::metrics::Metrics;
+use crate::metrics::KubernetesMetrics;
 use crate::reconcile::context::Context;
+use crate::reconcile::metrics::ReconcileMetrics;
 use crate::reconcile::reconcile;
 use crate::reconcile::state::PlanStates;
-use crate::secret_finalizer::worker;
+use crate::secret_finalizer::{SecretFinalizer, worker};
+use tenant_locks::TenantLocks;
 
-/// How long the passes under way are given to come to an end.
-const GRACE: Duration = Duration::from_secs(7);
+/// How long a reconcile in progress may take to end at shutdown.
+const GRACE_PERIOD: Duration = Duration::from_secs(7);
 
-/// What a controller is put together from.
+/// What a controller needs from the process.
 pub struct Dependencies {
-    /// For calls.
+    /// The client for requests.
     pub client: Client,
-    /// For watches, which stay open.
+    /// The client for watches, which stay open.
     pub watch_client: Client,
-    /// FIC.
+    /// The client of FIC.
     pub fic: Arc<FicClient>,
     /// What is watched.
     pub scope: Scope,
     /// The flags that decisions depend on.
     pub settings: Settings,
-    /// How many plans at once.
+    /// The maximum number of concurrent reconciles.
     pub concurrency: u16,
     /// The metrics.
-    pub metrics: Arc<Metrics>,
-    /// What `/readyz` says.
+    pub metrics: ControllerMetrics,
+    /// The state that `/readyz` reports.
     pub health: Arc<Health>,
-    /// The name of this replica.
+    /// The name of this process.
     pub identity: String,
     /// The clocks.
     pub clock: Clock,
 }
 
-/// Runs until `stop` comes; then ends the passes under way, in time.
-pub async fn run(parts: &Dependencies, lead: Leadership, stop: impl Future<Output = ()>) {
-    let directory = Arc::new(Index::new(Arc::clone(&parts.metrics)));
-    let (plan_bell, plans_to_wake) = mpsc::unbounded();
-    let (secret_bell, secrets_to_check) = mpsc::unbounded();
-    let bells = Triggers { plans: plan_bell, secrets: secret_bell };
+/// The metrics of a controller.
+#[derive(Clone, Debug, Default)]
+pub struct ControllerMetrics {
+    leader: Gauge,
+    plans: PlanMetrics,
+    reconciles: ReconcileMetrics,
+    kubernetes: KubernetesMetrics,
+}
+
+impl ControllerMetrics {
+    /// Registers the metrics.
+    pub fn register(registry: &mut Registry) -> Self {
+        let leader = Gauge::default();
+        registry.register("leader", "1 while this replica leads", leader.clone());
+        Self {
+            leader,
+            plans: PlanMetrics::register(registry),
+            reconciles: ReconcileMetrics::register(registry),
+            kubernetes: KubernetesMetrics::register(registry),
+        }
+    }
+
+    /// Sets whether this replica leads.
+    pub fn set_leading(&self, leading: bool) {
+        self.leader.set(i64::from(leading));
+    }
+}
+
+/// Runs until `stop` completes, then lets the reconciles in progress end.
+pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl Future<Output = ()>) {
+    let Dependencies { client, scope, metrics, .. } = dependencies;
+    let index = Arc::new(Index::new(metrics.plans.clone()));
+    let (triggers, queues) = Triggers::new();
     let (plan_store, plan_writer) = reflector::store();
     let (secret_store, secret_writer) = reflector::store();
-    let notes = Arc::new(PlanStates::default());
+    let secret_finalizer = Arc::new(SecretFinalizer::new(
+        client.clone(),
+        secret_store,
+        Arc::clone(&index),
+        leadership.clone(),
+        triggers.clone(),
+        metrics.kubernetes.clone(),
+    ));
     let context = Arc::new(Context {
-        client: parts.client.clone(),
-        fic: Arc::clone(&parts.fic),
-        secrets: secret_store,
-        directory: Arc::clone(&directory),
-        bells: bells.clone(),
-        turns: TenantLocks::new(bells.clone()),
-        lead,
-        settings: parts.settings.clone(),
-        namespaces: parts.scope.namespaces.clone(),
-        is_shard: parts.scope.label_selector.is_some(),
-        identity: parts.identity.clone(),
-        metrics: Arc::clone(&parts.metrics),
-        clock: parts.clock,
-        notes: Arc::clone(&notes),
+        client: client.clone(),
+        fic: Arc::clone(&dependencies.fic),
+        index,
+        secret_finalizer: Arc::clone(&secret_finalizer),
+        triggers: triggers.clone(),
+        leadership,
+        settings: dependencies.settings.clone(),
+        scope: scope.clone(),
+        identity: dependencies.identity.clone(),
+        metrics: metrics.reconciles.clone(),
+        kubernetes_metrics: metrics.kubernetes.clone(),
+        clock: dependencies.clock,
+        states: PlanStates::default(),
         stopping: AtomicBool::new(false),
-        definition_unreadable: AtomicBool::new(false),
+        crd_unreadable: AtomicBool::new(false),
     });
 
-    let (plans_synced, plans_are_synced) = oneshot::channel();
-    let (secrets_synced, secrets_are_synced) = oneshot::channel();
-    let watcher = Watcher {
-        client: parts.watch_client.clone(),
-        scope: parts.scope.clone(),
-        directory,
-        notes,
-        bells: bells.clone(),
-        metrics: Arc::clone(&parts.metrics),
-    };
-    let plan_watch = watch::plans(watcher.clone(), plan_writer, plans_synced);
-    let secret_watch = watch::secrets(watcher, secret_writer, secrets_synced);
-
+    let (plans_synced, plans_sync) = oneshot::channel();
+    let (secrets_synced, secrets_sync) = oneshot::channel();
+    let watch_client = &dependencies.watch_client;
+    let plan_watch = watch::plans(Arc::clone(&context), watch_client.clone(), plan_writer, plans_synced);
+    let secret_watch = watch::secrets(Arc::clone(&context), watch_client.clone(), secret_writer, secrets_synced);
     let work = async {
         tokio::pin!(stop);
         tokio::select! {
             biased;
             () = &mut stop => return,
-            // Deciding on half a cache could take a tenant that another plan holds.
-            _ = futures::future::join(plans_are_synced, secrets_are_synced) => {}
+            // A decision on incomplete caches could take a tenant that another plan holds.
+            _ = futures::future::join(plans_sync, secrets_sync) => {}
         }
-        info!("the caches are complete");
-        parts.health.set_ready();
+        info!("the caches are synced");
+        dependencies.health.set_ready();
         let (end, ended) = oneshot::channel::<()>();
-        let queue = plans_to_wake.map(Ok::<_, std::convert::Infallible>).take_until(ended);
-        let config = controller::Config::default().concurrency(parts.concurrency);
-        let no_error = |_, error: &std::convert::Infallible, _| -> Action { match *error {} };
-        let run = |plan, context| reconcile(plan, context).boxed();
-        let passes = applier(run, no_error, Arc::clone(&context), plan_store, queue, config);
-        let passes = passes.for_each(|_| std::future::ready(()));
-        let release = worker::run(Arc::clone(&context), secrets_to_check, bells.clone());
-        tokio::pin!(passes, release);
+        let queue = queues.plans.map(Ok::<_, Infallible>).take_until(ended);
+        let config = controller::Config::default().concurrency(dependencies.concurrency);
+        let no_error = |_, error: &Infallible, _| -> Action { match *error {} };
+        let locks = TenantLocks::new(triggers);
+        let run = move |plan, context| reconcile_locked(plan, context, locks.clone()).boxed();
+        let reconciles = applier(run, no_error, Arc::clone(&context), plan_store, queue, config);
+        let reconciles = reconciles.for_each(|_| std::future::ready(()));
+        let releases = worker::run(secret_finalizer, queues.secrets, scope.is_shard());
+        tokio::pin!(reconciles, releases);
         tokio::select! {
             biased;
-            () = &mut passes => warn!("the loop ended by itself"),
-            () = &mut release => warn!("the Secret guard ended by itself"),
+            () = &mut reconciles => warn!("the reconcile loop ended unexpectedly"),
+            () = &mut releases => warn!("the worker of Secret finalizers ended unexpectedly"),
             () = &mut stop => {
                 context.stopping.store(true, Ordering::Relaxed);
                 let _ = end.send(());
-                if tokio::time::timeout(GRACE, passes).await.is_err() {
-                    warn!("a pass did not end in time and is left; what it was at is looked up by the next process");
+                if tokio::time::timeout(GRACE_PERIOD, reconciles).await.is_err() {
+                    warn!("grace period expired, aborting the reconcile; the next leader recovers");
                 }
             }
         }
     };
     tokio::select! {
-        // StepResult of the world first: a pass should not begin on a cache that is known to be behind.
+        // Watch events first: a reconcile should not start on a cache that is known to be stale.
         biased;
-        () = plan_watch => warn!("the watch of plans ended by itself"),
-        () = secret_watch => warn!("the watch of Secrets ended by itself"),
+        () = plan_watch => warn!("the watch of plans ended unexpectedly"),
+        () = secret_watch => warn!("the watch of Secrets ended unexpectedly"),
         () = work => {}
     }
+}
+
+/// Reconciles a plan while it has the lock of its tenant.
+async fn reconcile_locked(
+    plan: Arc<WatchedPlan>,
+    context: Arc<Context>,
+    locks: TenantLocks,
+) -> Result<Action, Infallible> {
+    let Ok(plan) = &plan.0 else {
+        // The watch has logged it, and triggers a reconcile when the plan is fixed.
+        return Ok(Action::await_change());
+    };
+    let Some(_guard) = locks.try_lock(&plan.spec.tenant_id, &ObjectKey::of(plan)) else {
+        return Ok(Action::await_change());
+    };
+    let wait = reconcile(plan.clone(), &context).await;
+    Ok(wait.map_or_else(Action::await_change, Action::requeue))
 }

@@ -1,50 +1,50 @@
-//! One pass per tenant at a time. Two plans that want the same tenant would otherwise look, buy and record between each other's
-//! steps, and what one of them has just bought could be taken by the other for its own.
+//! One reconcile per tenant at a time. Otherwise two plans of a tenant could read, buy and record between the steps of
+//! each other, and one could take the contract that the other has just bought for its own.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::api::key::Key;
+use crate::api::key::ObjectKey;
 use crate::index::triggers::Triggers;
 
-/// Whose turn it is, tenant by tenant, and which plans wait for theirs.
+/// The locked tenants, each with the plans that wait for it.
 #[derive(Clone)]
-pub struct TenantLocks {
-    waiting: Arc<Mutex<HashMap<Box<str>, BTreeSet<Key>>>>,
-    bells: Triggers,
+pub(super) struct TenantLocks {
+    waiting: Arc<Mutex<HashMap<Box<str>, BTreeSet<ObjectKey>>>>,
+    triggers: Triggers,
 }
 
-/// The turn of one plan; it ends when this is dropped, and those that wait are woken.
-pub struct TenantGuard {
-    turns: TenantLocks,
+/// The lock of a tenant. Dropping it unlocks the tenant and triggers the plans that wait.
+pub(super) struct TenantGuard {
+    locks: TenantLocks,
     tenant: Box<str>,
 }
 
 impl TenantLocks {
-    /// Nobody has a turn yet.
+    /// No tenant is locked.
     #[must_use]
-    pub fn new(bells: Triggers) -> Self {
-        Self { waiting: Arc::default(), bells }
+    pub(super) fn new(triggers: Triggers) -> Self {
+        Self { waiting: Arc::default(), triggers }
     }
 
-    /// The turn of a plan; none while another plan of the tenant has it. Then the plan is woken when that one is over.
+    /// Locks a tenant for a plan. `None`: another plan has the lock, and this one is triggered when that ends.
     #[must_use]
-    pub fn take(&self, tenant: &str, plan: &Key) -> Option<TenantGuard> {
+    pub(super) fn try_lock(&self, tenant: &str, plan: &ObjectKey) -> Option<TenantGuard> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(waiting) = waiting.get_mut(tenant) {
             waiting.insert(plan.clone());
             return None;
         }
         waiting.insert(tenant.into(), BTreeSet::new());
-        Some(TenantGuard { turns: self.clone(), tenant: tenant.into() })
+        Some(TenantGuard { locks: self.clone(), tenant: tenant.into() })
     }
 }
 
 impl Drop for TenantGuard {
     fn drop(&mut self) {
-        let woken = self.turns.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.tenant);
-        for plan in woken.into_iter().flatten() {
-            self.turns.bells.wake(&plan);
+        let waiting = self.locks.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.tenant);
+        for plan in waiting.into_iter().flatten() {
+            self.locks.triggers.enqueue_plan(&plan);
         }
     }
 }
@@ -52,21 +52,19 @@ impl Drop for TenantGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::channel::mpsc;
 
     #[test]
-    fn the_plans_of_a_tenant_take_turns_and_who_waits_is_woken() {
-        let (plans, mut woken) = mpsc::unbounded();
-        let (secrets, _) = mpsc::unbounded();
-        let turns = TenantLocks::new(Triggers { plans, secrets });
-        let (one, other) = (Key::new("team", "one"), Key::new("team", "other"));
-        let turn = turns.take("a", &one).expect("the first");
-        assert!(turns.take("b", &other).is_some(), "another tenant");
-        assert!(turns.take("a", &other).is_none());
-        assert!(woken.try_recv().is_err(), "not before it is over");
-        drop(turn);
-        assert_eq!(woken.try_recv().expect("woken").name, "other");
-        assert!(turns.take("a", &other).is_some());
-        assert!(woken.try_recv().is_err(), "nobody waited");
+    fn a_plan_that_waits_for_its_tenant_is_triggered_when_it_is_unlocked() {
+        let (triggers, mut queues) = Triggers::new();
+        let locks = TenantLocks::new(triggers);
+        let (one, other) = (ObjectKey::new("team", "one"), ObjectKey::new("team", "other"));
+        let guard = locks.try_lock("a", &one).expect("the tenant is not locked");
+        assert!(locks.try_lock("b", &other).is_some(), "another tenant");
+        assert!(locks.try_lock("a", &other).is_none());
+        assert!(queues.plans.try_recv().is_err(), "the tenant is still locked");
+        drop(guard);
+        assert_eq!(queues.plans.try_recv().expect("a trigger").name, "other");
+        assert!(locks.try_lock("a", &other).is_some());
+        assert!(queues.plans.try_recv().is_err(), "no plan waited");
     }
 }

@@ -1,4 +1,4 @@
-//! A contract as the operator thinks of it: the words of the API, checked and typed, without its wire form.
+//! A contract with checked and typed fields, independent of the JSON of the API.
 
 use std::fmt;
 
@@ -6,13 +6,13 @@ use crate::api::plan::ContractMenu;
 
 /// The id of a contract: one capital letter and twelve digits.
 ///
-/// Nothing else is ever put into the path of a call, so an id that came from a status or an answer cannot lead a call
-/// to another address.
+/// Only such an id is put into the path of a request, so an id from a status or a response cannot redirect a request to
+/// another path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContractId(Box<str>);
 
 impl ContractId {
-    /// Reads an id; anything that is not one capital letter and twelve digits is none.
+    /// Parses an id; none if the text is not one capital letter and twelve digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (letter, digits) = text.split_at_checked(1)?;
@@ -22,7 +22,7 @@ impl ContractId {
         well_formed.then(|| Self(text.into()))
     }
 
-    /// The id as FIC writes it.
+    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -35,25 +35,24 @@ impl fmt::Display for ContractId {
     }
 }
 
-/// How far FIC is with the last operation on a contract.
+/// The status of the last operation on a contract.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum OperationStatus {
-    /// FIC is working on it.
+    /// In progress.
     Processing,
-    /// Done.
+    /// Completed.
     Completed,
     /// Failed.
     Error,
-    /// A word that is not known today, or none. It is kept as it is and treated as still going on, since neither
-    /// success nor failure may be read into it.
+    /// An unknown or missing status. It is treated as in progress, because it means neither success nor failure.
     Other(Box<str>),
 }
 
 impl OperationStatus {
-    /// Reads the word of the API.
+    /// Parses the value of the API.
     #[must_use]
-    pub fn parse(word: &str) -> Self {
-        match word {
+    pub fn parse(value: &str) -> Self {
+        match value {
             "Processing" => Self::Processing,
             "Completed" => Self::Completed,
             "Error" => Self::Error,
@@ -61,28 +60,28 @@ impl OperationStatus {
         }
     }
 
-    /// The word of the API.
+    /// The value of the API.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
             Self::Processing => "Processing",
             Self::Completed => "Completed",
             Self::Error => "Error",
-            Self::Other(word) => word,
+            Self::Other(value) => value,
         }
     }
 }
 
-/// A contract that FIC has told of.
+/// A contract that FIC returned.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Contract {
-    /// Its id.
+    /// The id.
     pub id: ContractId,
-    /// How far the last operation on it is.
+    /// The status of the last operation.
     pub status: OperationStatus,
-    /// The menu it is on; may be missing while an operation goes on.
+    /// The current menu; may be missing while an operation is in progress.
     pub current_menu: Option<Box<str>>,
-    /// Its menus with their dates; may be missing while an operation goes on.
+    /// The menus with their start dates; may be missing while an operation is in progress.
     pub menus: Vec<ContractMenu>,
 }
 
@@ -91,12 +90,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_one_capital_letter_and_twelve_digits() {
-        for good in ["F520123456789", "X000000000000"] {
-            let id = ContractId::parse(good).expect("well formed");
-            assert_eq!((id.as_str(), id.to_string().as_str()), (good, good));
+    fn id_is_one_capital_letter_and_twelve_digits() {
+        for valid in ["F520123456789", "X000000000000"] {
+            let id = ContractId::parse(valid).expect("well formed");
+            assert_eq!((id.as_str(), id.to_string().as_str()), (valid, valid));
         }
-        for bad in [
+        for invalid in [
             "",
             "F",
             "f520123456789",
@@ -106,14 +105,14 @@ mod tests {
             "../../v1/other",
             "Ｆ520123456789",
         ] {
-            assert_eq!(ContractId::parse(bad), None, "{bad}");
+            assert_eq!(ContractId::parse(invalid), None, "{invalid}");
         }
     }
 
     #[test]
-    fn an_unknown_status_word_is_kept_as_it_is() {
-        for word in ["Processing", "Completed", "Error", "Migrating", ""] {
-            assert_eq!(OperationStatus::parse(word).as_str(), word);
+    fn unknown_status_is_not_changed() {
+        for value in ["Processing", "Completed", "Error", "Migrating", ""] {
+            assert_eq!(OperationStatus::parse(value).as_str(), value);
         }
     }
 }

@@ -1,68 +1,78 @@
-//! What can go wrong between the operator and FIC, sorted once, here, by what it means for a plan.
+//! The errors of FIC and Keystone, and the outcome of a write request.
 //!
-//! HTTP codes are read in one place ([`FicError::from_status`]); from there on only these words travel.
+//! [`FicError::from_status`] is the only place that reads an HTTP status. The rest of the operator uses these types.
 
 use std::time::Duration;
 
-/// A call that did not give what was asked for. The texts inside are short, and clean of control characters and secrets.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+use strum::IntoStaticStr;
+
+/// Why a call did not return what it was made for. Every message is short and free of control characters and secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum FicError {
-    /// No connection, a time-out, a 5xx, an answer that cannot be read: it may work the next time.
+    /// No connection, a timeout, a 5xx, or a response that cannot be parsed. A retry may succeed.
     Unavailable {
-        /// What was seen.
-        what: Box<str>,
-        /// How long FIC asks to be left alone, where it says so.
+        /// What happened.
+        message: Box<str>,
+        /// How long FIC asks the client to wait.
         retry_after: Option<Duration>,
     },
     /// 429.
     RateLimited {
-        /// How long FIC asks to be left alone, where it says so.
+        /// How long FIC asks the client to wait.
         retry_after: Option<Duration>,
     },
     /// Keystone refuses the credentials.
     AuthenticationFailed {
-        /// Keystone's own words.
-        words: Box<str>,
+        /// The message of Keystone.
+        message: Box<str>,
     },
-    /// 403, or 401 again with a fresh token: the API user may not do this.
+    /// 403, or a second 401 with a new token: the API user lacks the permission.
     PermissionDenied {
-        /// The API's own words.
-        words: Box<str>,
+        /// The message of the API.
+        message: Box<str>,
     },
     /// 400.
     Rejected {
-        /// The API's own words.
-        words: Box<str>,
+        /// The message of the API.
+        message: Box<str>,
     },
     /// 409.
     Conflict {
-        /// The API's own words.
-        words: Box<str>,
+        /// The message of the API.
+        message: Box<str>,
     },
-    /// An answer that speaks of another tenant or another contract than the one asked about.
+    /// The response is for another tenant or another contract than the request.
+    #[strum(serialize = "unexpected_answer")]
     Unexpected {
-        /// What was seen.
-        what: Box<str>,
+        /// What the response contains instead.
+        message: Box<str>,
     },
 }
 
 impl FicError {
-    /// Sorts an HTTP status that is not the success the call knows.
+    /// A service that is unavailable and does not ask the client to wait.
+    pub fn unavailable(message: impl Into<Box<str>>) -> Self {
+        Self::Unavailable { message: message.into(), retry_after: None }
+    }
+
+    /// The error for an HTTP status that is not the expected success.
     ///
-    /// 401 stands with 403: the caller has already tried a fresh token. A code that no reference names (a redirect, 404 on a
-    /// collection, 418) tells nothing about the contract, so it is as good as no answer.
+    /// 401 is handled like 403, because the client has already retried with a new token. A status that the API
+    /// reference does not list for the call (a redirect, 404 for a collection, 418) says nothing about the contract, so
+    /// it counts as no response.
     #[must_use]
-    pub fn from_status(status: u16, words: Box<str>, retry_after: Option<Duration>) -> Self {
+    pub fn from_status(status: u16, message: Box<str>, retry_after: Option<Duration>) -> Self {
         match status {
-            400 => Self::Rejected { words },
-            401 | 403 => Self::PermissionDenied { words },
-            409 => Self::Conflict { words },
+            400 => Self::Rejected { message },
+            401 | 403 => Self::PermissionDenied { message },
+            409 => Self::Conflict { message },
             429 => Self::RateLimited { retry_after },
-            other => Self::Unavailable { what: format!("HTTP {other}").into(), retry_after },
+            other => Self::Unavailable { message: format!("HTTP {other}").into(), retry_after },
         }
     }
 
-    /// How long FIC asked to be left alone.
+    /// How long FIC asks the client to wait.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -75,56 +85,51 @@ impl FicError {
         }
     }
 
-    /// A fixed name for metrics and logs.
+    /// The name of the error in metrics and logs.
     #[must_use]
     pub fn category(&self) -> &'static str {
-        match self {
-            Self::Unavailable { .. } => "unavailable",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::AuthenticationFailed { .. } => "authentication_failed",
-            Self::PermissionDenied { .. } => "permission_denied",
-            Self::Rejected { .. } => "rejected",
-            Self::Conflict { .. } => "conflict",
-            Self::Unexpected { .. } => "unexpected_answer",
-        }
+        self.into()
     }
 }
 
-/// What became of a call that changes something.
+/// The outcome of a create or delete request.
 ///
-/// The difference between *refused* and *unknown* is what the operator lives by: after a refusal nothing was bought,
-/// after silence something may have been.
+/// After [`Refused`](Self::Refused) the request certainly had no effect. After [`Unknown`](Self::Unknown) it may have
+/// created or deleted a contract, and the operator must find out before it sends the request again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum WriteOutcome<T> {
-    /// Accepted.
+    /// FIC accepted the request.
     Accepted(T),
-    /// Refused for certain: it had no effect.
+    /// FIC refused the request: it had no effect.
     Refused(FicError),
-    /// It went out, and whether it had an effect is not known.
+    /// The request was sent, and whether it had an effect is unknown.
     Unknown(FicError),
-    /// It never went out, or was turned away at the door unread: nothing happened.
+    /// The request was not sent, or FIC returned 429 before it processed the request: it had no effect.
     NotSent(FicError),
 }
 
 impl<T> WriteOutcome<T> {
-    /// Sorts an answer that is not the acceptance: what the reference and its gateway say of a request they did not carry out.
+    /// The outcome for a response with an error.
+    ///
+    /// By the API reference, 400, 401, 403 and 409 mean that FIC did not execute the request. The gateway returns 429
+    /// before FIC processes the request. Every other error leaves it open.
     #[must_use]
-    pub fn from_error(trouble: FicError) -> Self {
-        match trouble {
+    pub fn from_error(error: FicError) -> Self {
+        match error {
             FicError::Rejected { .. } | FicError::PermissionDenied { .. } | FicError::Conflict { .. } => {
-                Self::Refused(trouble)
+                Self::Refused(error)
             }
-            FicError::RateLimited { .. } | FicError::AuthenticationFailed { .. } => Self::NotSent(trouble),
-            FicError::Unavailable { .. } | FicError::Unexpected { .. } => Self::Unknown(trouble),
+            FicError::RateLimited { .. } | FicError::AuthenticationFailed { .. } => Self::NotSent(error),
+            FicError::Unavailable { .. } | FicError::Unexpected { .. } => Self::Unknown(error),
         }
     }
 
-    /// The trouble, where there is one.
+    /// The error, unless the request was accepted.
     #[must_use]
-    pub fn trouble(&self) -> Option<&FicError> {
+    pub fn error(&self) -> Option<&FicError> {
         match self {
             Self::Accepted(_) => None,
-            Self::Refused(trouble) | Self::Unknown(trouble) | Self::NotSent(trouble) => Some(trouble),
+            Self::Refused(error) | Self::Unknown(error) | Self::NotSent(error) => Some(error),
         }
     }
 }
@@ -133,43 +138,43 @@ impl<T> WriteOutcome<T> {
 mod tests {
     use super::*;
 
-    /// By the reference: which codes say for certain that nothing was done, and which say nothing.
+    /// By the API reference: which statuses mean that the request had no effect, and which leave it open.
     #[test]
-    fn an_http_status_says_whether_a_change_was_made() {
-        let pause = Some(Duration::from_secs(7));
-        for (status, category, sent, retry_after) in [
+    fn http_status_determines_error_and_write_outcome() {
+        let wait = Some(Duration::from_secs(7));
+        for (status, category, expected, retry_after) in [
             (400, "rejected", "refused", None),
             (401, "permission_denied", "refused", None),
             (403, "permission_denied", "refused", None),
             (409, "conflict", "refused", None),
-            (429, "rate_limited", "not sent", pause),
-            (404, "unavailable", "unknown", pause),
-            (418, "unavailable", "unknown", pause),
-            (302, "unavailable", "unknown", pause),
-            (500, "unavailable", "unknown", pause),
-            (503, "unavailable", "unknown", pause),
+            (429, "rate_limited", "not sent", wait),
+            (404, "unavailable", "unknown", wait),
+            (418, "unavailable", "unknown", wait),
+            (302, "unavailable", "unknown", wait),
+            (500, "unavailable", "unknown", wait),
+            (503, "unavailable", "unknown", wait),
         ] {
-            let trouble = FicError::from_status(status, "words".into(), pause);
-            assert_eq!((trouble.category(), trouble.retry_after()), (category, retry_after), "{status}");
-            let outcome = WriteOutcome::<()>::from_error(trouble.clone());
-            let is = match &outcome {
+            let error = FicError::from_status(status, "message".into(), wait);
+            assert_eq!((error.category(), error.retry_after()), (category, retry_after), "{status}");
+            let outcome = WriteOutcome::<()>::from_error(error.clone());
+            let name = match &outcome {
                 WriteOutcome::Accepted(()) => "accepted",
                 WriteOutcome::Refused(_) => "refused",
                 WriteOutcome::Unknown(_) => "unknown",
                 WriteOutcome::NotSent(_) => "not sent",
             };
-            assert_eq!(is, sent, "{status}");
-            assert_eq!(outcome.trouble(), Some(&trouble));
+            assert_eq!(name, expected, "{status}");
+            assert_eq!(outcome.error(), Some(&error));
         }
-        assert_eq!(WriteOutcome::Accepted(()).trouble(), None);
+        assert_eq!(WriteOutcome::Accepted(()).error(), None);
     }
 
     #[test]
-    fn what_no_status_says_is_sorted_too() {
-        let refused = FicError::AuthenticationFailed { words: "".into() };
+    fn errors_without_http_status_determine_write_outcome() {
+        let refused = FicError::AuthenticationFailed { message: "".into() };
         assert_eq!(refused.category(), "authentication_failed");
         assert_eq!(WriteOutcome::<()>::from_error(refused.clone()), WriteOutcome::NotSent(refused));
-        let other = FicError::Unexpected { what: "".into() };
+        let other = FicError::Unexpected { message: "".into() };
         assert_eq!((other.category(), other.retry_after()), ("unexpected_answer", None));
         assert_eq!(WriteOutcome::<()>::from_error(other.clone()), WriteOutcome::Unknown(other));
     }

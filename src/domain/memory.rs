@@ -1,141 +1,128 @@
-//! What the process remembers of a plan between passes.
+//! What the process remembers of a plan between reconciles.
 //!
-//! All of it may be lost at any moment (a crash, another leader): what must not be lost stands in the plan itself. A fresh
-//! memory therefore assumes the worst: that a create may be open, and that nothing has been seen.
+//! A crash or a new leader loses all of it: what must not be lost is recorded in the plan itself. A new memory
+//! therefore assumes the worst case: a create request may be open, and nothing has been read.
 
 use std::time::Duration;
 
-use crate::domain::contract::{Contract, ContractId};
+use crate::api::condition::Reason;
+use crate::domain::contract::{Contract, ContractId, OperationStatus};
 use crate::domain::error::{FicError, WriteOutcome};
-use crate::domain::facts::{PlanFacts, Settings, Uptime};
+use crate::domain::facts::{PlanFacts, Record, Settings, Uptime};
 use crate::domain::run_state::StepResult;
+use crate::domain::write_state::{CONFIRMATIONS_REQUIRED, CreateState, DeleteState};
 
-/// How many looks in a row, a poll interval apart, must find nothing before nothing is believed to be there: FIC may show a write
-/// some time after it has accepted it.
-pub const CONFIRMATIONS_REQUIRED: u32 = 3;
-
-/// How far apart they are at the least, as a part of the poll interval, which is spread a little and has the calls between.
-const SPACING: f32 = 0.75;
+/// The minimum distance of two reads that count, as a fraction of the poll interval. It is less than 1 because the
+/// interval has jitter, and the requests themselves take time.
+const READ_SPACING: f32 = 0.75;
 
 /// What the process remembers of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Memory {
-    /// Where the create stands.
+    /// The state of the create request.
     pub create: CreateState,
-    /// This process has left the plan with the finalizer and no id, or was about to.
+    /// Whether this process opened the record of the plan, or was about to.
     pub record_opened: bool,
-    /// Where the delete stands.
+    /// The state of the delete request.
     pub delete: Option<DeleteState>,
-    /// The contract that was given up as lost before the create that is due.
+    /// The contract that was given up as lost before the next create request.
     pub lost: Option<ContractId>,
-    /// How many looks in a row have not shown the plan's contract, by two witnesses each.
+    /// How many consecutive reads have not shown the contract of the plan, in Show and in List.
     pub absences: u32,
-    /// A look before this that finds nothing new counts for nothing: it follows the last one too soon to say more.
-    pub looks_count_from: Uptime,
-    /// Since when the contract has been in progress.
+    /// A read before this time that shows nothing new does not count: it follows the last one too closely.
+    pub reads_count_from: Uptime,
+    /// Since when an operation on the contract is in progress.
     pub in_progress_since: Option<Uptime>,
-    /// When FIC last answered for this plan (or when the process first heard of the plan).
-    pub last_seen: Uptime,
-    /// How many passes in a row came to rest with something in the way.
+    /// When FIC last answered a read for this plan, or when the process first saw the plan.
+    pub last_answer_at: Uptime,
+    /// How many consecutive reconciles ended with backoff.
     pub failures: u32,
-    /// FIC asked to be left alone until then.
-    pub hold_until: Option<Uptime>,
+    /// FIC asked the operator to wait.
+    pub retry_after: Option<RetryAfter>,
 }
 
-/// Where the create of a plan stands, as far as this process knows.
+/// A request of FIC to wait.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum CreateState {
-    /// None was sent since the finalizer was put on (by this process).
-    Unsent,
-    /// One may have been carried out: sent without an answer, or by a process before this one.
-    Open {
-        /// How many looks since have shown no contract.
-        empty_looks: u32,
-        /// How often a create was sent again since.
-        resent: u32,
-    },
-    /// One was refused for certain, and no other was open: nothing was bought.
-    Refused,
-    /// One was accepted, and its id is not recorded yet.
-    Accepted(Contract),
-}
-
-/// Where the delete of a plan's contract stands, as far as this process knows.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct DeleteState {
-    /// When it was sent.
-    pub sent_at: Uptime,
-    /// Whether FIC is known to have accepted it.
-    pub accepted: bool,
-    /// How many looks since have shown the contract as if nothing had been sent.
-    pub unchanged_looks: u32,
-    /// FIC has said that it failed.
-    pub failed: bool,
+pub struct RetryAfter {
+    /// No request may be sent before this time.
+    pub not_before: Uptime,
+    /// The error that asked for it.
+    pub error: FicError,
 }
 
 impl Memory {
-    /// The memory of a plan that this process has never met.
+    /// The memory of a plan that this process sees for the first time.
     #[must_use]
-    pub fn fresh(plan: &PlanFacts, now: Uptime) -> Self {
-        let create = if plan.finalizer { CreateState::Open { empty_looks: 0, resent: 0 } } else { CreateState::Unsent };
+    pub fn new(plan: &PlanFacts, now: Uptime) -> Self {
+        let create = if plan.record.has_finalizer() { CreateState::UNCONFIRMED } else { CreateState::Unsent };
         Self {
             create,
             record_opened: false,
             delete: None,
             lost: None,
             absences: 0,
-            looks_count_from: now,
+            reads_count_from: now,
             in_progress_since: None,
-            last_seen: now,
+            last_answer_at: now,
             failures: 0,
-            hold_until: None,
+            retry_after: None,
         }
     }
 
-    /// A pass begins with the plan as it is now. *Finalizer and no id* says that something may have been bought: if it was not this process
-    /// that left it so, somebody else may have, or the id was taken out.
-    pub fn meet(&mut self, plan: &PlanFacts) {
-        let may_have_bought = plan.finalizer && plan.id.is_none();
+    /// A reconcile starts with this plan. An open record that this process did not open means that a create request may
+    /// have been sent: by another process, or a user removed the id from the status.
+    pub fn start_reconcile(&mut self, plan: &PlanFacts) {
         let is_certain = match self.create {
             CreateState::Unsent | CreateState::Refused => true,
-            CreateState::Open { .. } | CreateState::Accepted(_) => false,
+            CreateState::Unconfirmed { .. } | CreateState::Accepted(_) => false,
         };
-        if may_have_bought && !self.record_opened && is_certain {
-            self.create = CreateState::Open { empty_looks: 0, resent: 0 };
+        if plan.record == Record::Open && !self.record_opened && is_certain {
+            self.create = CreateState::UNCONFIRMED;
         }
     }
 
-    /// The plan is about to be left with the finalizer and no id. That is kept before it is written: the answer may get lost.
-    pub fn opens_record(&mut self) {
+    /// The operator is about to write an open record. It remembers that before the write, since the response may be
+    /// lost.
+    pub fn mark_record_open(&mut self) {
         self.record_opened = true;
     }
 
-    /// Someone changed the plan, its Secret or asked for a look: whatever was waited for starts anew, but for what FIC asked.
-    pub fn woken(&mut self) {
+    /// The plan or its Secret changed, or a user requested a reconcile: backoff starts again, but not a `Retry-After`.
+    pub fn inputs_changed(&mut self) {
         self.failures = 0;
         if self.delete.as_ref().is_some_and(|delete| delete.failed) {
             self.delete = None;
         }
     }
 
-    /// Takes in one thing learnt.
-    pub fn learn(&mut self, news: &StepResult, plan: &PlanFacts, settings: &Settings, now: Uptime) {
-        match news {
+    /// A reconcile ended, with or without backoff. Only the end of a reconcile changes the count: a successful read
+    /// within it must not, or a create request that fails between two successful reads would be sent without backoff.
+    pub fn end_reconcile(&mut self, uses_backoff: bool) {
+        self.failures = if uses_backoff { self.failures.saturating_add(1) } else { 0 };
+    }
+
+    /// Adds the result of a step.
+    pub fn learn(&mut self, result: &StepResult, plan: &PlanFacts, settings: &Settings, now: Uptime) {
+        match result {
             StepResult::Listed(Ok(contracts)) => {
-                self.answered(now);
-                match &plan.id {
-                    Some(id) => self.witness(contracts.iter().find(|contract| contract.id == *id), plan, settings, now),
+                self.last_answer_at = now;
+                match plan.record.id() {
+                    Some(id) => {
+                        let own = contracts.iter().find(|contract| contract.id == *id);
+                        self.contract_read(own, plan, settings, now);
+                    }
                     None if contracts.is_empty() => self.nothing_listed(settings, now),
                     None => {}
                 }
             }
             StepResult::Shown(Ok(shown)) => {
-                self.answered(now);
+                self.last_answer_at = now;
+                // An absence counts only when List confirms it.
                 if shown.is_some() {
-                    self.witness(shown.as_ref(), plan, settings, now);
+                    self.contract_read(shown.as_ref(), plan, settings, now);
                 }
             }
-            StepResult::Listed(Err(trouble)) | StepResult::Shown(Err(trouble)) => self.troubled(trouble, now),
+            StepResult::Listed(Err(error)) | StepResult::Shown(Err(error)) => self.request_failed(error, now),
             StepResult::Created(outcome) => self.created(outcome, now),
             StepResult::Deleted(outcome) => self.deleted(outcome, now),
             StepResult::FinalizerAdded => self.create = CreateState::Unsent,
@@ -146,17 +133,17 @@ impl Memory {
             StepResult::IdRecorded => {
                 self.record_changed(None);
                 self.record_opened = false;
-                // What was in progress before was another one's.
+                // An operation that was in progress before concerned another contract.
                 self.in_progress_since = Some(now);
             }
-            StepResult::IdForgotten(lost) => {
+            StepResult::IdCleared { lost } => {
                 self.record_changed(lost.clone());
                 self.in_progress_since = None;
             }
-            StepResult::Secret(_)
+            StepResult::SecretAbsence(_)
             | StepResult::Holder(_)
             | StepResult::Crd(_)
-            | StepResult::Explained(_)
+            | StepResult::OperationError(_)
             | StepResult::SecretFinalizerAdded => {}
         }
     }
@@ -167,109 +154,100 @@ impl Memory {
         self.absences = 0;
     }
 
-    /// A pass came to rest: with something in the way, which is waited out ever more slowly, or without, which ends that. A single
-    /// answer ends nothing, or a create that fails between two looks that succeed would be sent at full pace.
-    pub fn rested(&mut self, hindered: bool) {
-        self.failures = if hindered { self.failures.saturating_add(1) } else { 0 };
-    }
-
-    fn answered(&mut self, now: Uptime) {
-        self.last_seen = now;
-    }
-
-    fn troubled(&mut self, trouble: &FicError, now: Uptime) {
-        if let Some(wait) = trouble.retry_after() {
-            self.hold_until = Some(now.saturating_add(wait));
+    fn request_failed(&mut self, error: &FicError, now: Uptime) {
+        if let Some(wait) = error.retry_after() {
+            self.retry_after = Some(RetryAfter { not_before: now.saturating_add(wait), error: error.clone() });
         }
     }
 
-    /// Whether a look that finds nothing new says more than the one before. However often a plan is woken, looks are only counted
-    /// as far apart as they would be if nobody woke it: what lags would lag for all of them.
-    fn counts(&mut self, now: Uptime, settings: &Settings) -> bool {
-        let counts = now >= self.looks_count_from;
+    /// Counts a read that shows nothing new, and returns whether it counted. Reads count only a poll interval apart,
+    /// however often a user triggers a reconcile: a stale read would make all of them stale.
+    fn count_read(&mut self, now: Uptime, settings: &Settings) -> bool {
+        let counts = now >= self.reads_count_from;
         if counts {
-            self.looks_count_from = now.saturating_add(settings.poll_interval.mul_f32(SPACING));
+            self.reads_count_from = now.saturating_add(settings.poll_interval.mul_f32(READ_SPACING));
         }
         counts
     }
 
-    /// The plan's contract was shown, or two witnesses have not seen it.
-    fn witness(&mut self, contract: Option<&Contract>, plan: &PlanFacts, settings: &Settings, now: Uptime) {
-        use crate::domain::contract::OperationStatus::{Completed, Error, Other, Processing};
+    /// A read showed the contract of the plan, or Show and List both did not.
+    fn contract_read(&mut self, contract: Option<&Contract>, plan: &PlanFacts, settings: &Settings, now: Uptime) {
         let Some(contract) = contract else {
-            if self.counts(now, settings) {
+            if self.count_read(now, settings) {
                 self.absences = self.absences.saturating_add(1);
             }
             return;
         };
         self.absences = 0;
         match contract.status {
-            Processing | Other(_) => {
+            OperationStatus::Processing | OperationStatus::Other(_) => {
                 if self.in_progress_since.is_none() {
-                    self.in_progress_since = Some(now.saturating_sub(plan.in_progress_for(settings)));
+                    self.in_progress_since = Some(now.saturating_sub(plan.reported_processing_time(settings)));
                 }
             }
-            Completed => {
+            OperationStatus::Completed => {
                 self.in_progress_since = None;
-                if self.delete.is_some() && self.counts(now, settings) {
-                    self.delete_shows_nothing();
-                }
+                self.count_unchanged_read(settings, now);
             }
-            Error => {
+            OperationStatus::Error => {
                 self.in_progress_since = None;
-                if self.delete.is_some() && self.counts(now, settings) {
-                    self.delete_shows_nothing();
-                }
-                // The error may be an older one, as long as reads may lag.
+                self.count_unchanged_read(settings, now);
+                // As long as reads may be stale, the error may belong to an earlier operation.
                 if let Some(delete) = &mut self.delete {
-                    delete.failed |= delete.unchanged_looks >= CONFIRMATIONS_REQUIRED;
+                    delete.failed |= delete.unchanged_reads >= CONFIRMATIONS_REQUIRED;
                 }
             }
         }
     }
 
-    fn delete_shows_nothing(&mut self) {
-        if let Some(delete) = &mut self.delete {
-            delete.unchanged_looks = delete.unchanged_looks.saturating_add(1);
+    /// A read shows no effect of the delete request.
+    fn count_unchanged_read(&mut self, settings: &Settings, now: Uptime) {
+        if self.delete.is_some()
+            && self.count_read(now, settings)
+            && let Some(delete) = &mut self.delete
+        {
+            delete.unchanged_reads = delete.unchanged_reads.saturating_add(1);
         }
     }
 
     fn nothing_listed(&mut self, settings: &Settings, now: Uptime) {
-        if !self.counts(now, settings) {
+        if !self.count_read(now, settings) {
             return;
         }
         match &mut self.create {
-            CreateState::Open { empty_looks, .. } => *empty_looks = empty_looks.saturating_add(1),
+            CreateState::Unconfirmed { empty_reads, .. } => *empty_reads = empty_reads.saturating_add(1),
             CreateState::Unsent | CreateState::Refused | CreateState::Accepted(_) => {}
         }
     }
 
     fn created(&mut self, outcome: &WriteOutcome<Contract>, now: Uptime) {
         let resent = match &self.create {
-            CreateState::Open { resent, .. } => Some(resent.saturating_add(1)),
+            CreateState::Unconfirmed { resent, .. } => Some(resent.saturating_add(1)),
             CreateState::Unsent | CreateState::Refused | CreateState::Accepted(_) => None,
         };
-        if let Some(trouble) = outcome.trouble() {
-            self.troubled(trouble, now);
+        if let Some(error) = outcome.error() {
+            self.request_failed(error, now);
         }
         match outcome {
             WriteOutcome::Accepted(contract) => self.create = CreateState::Accepted(contract.clone()),
-            // There is a contract, and it may be the one that was given up as lost: that must be seen first.
+            // A contract exists. It may be the one that was given up as lost, which must be checked first.
             WriteOutcome::Refused(FicError::Conflict { .. }) if self.lost.is_some() && resent.is_none() => {}
             WriteOutcome::Refused(_) => {
                 self.create = match resent {
-                    Some(resent) => CreateState::Open { empty_looks: 0, resent },
+                    Some(resent) => CreateState::Unconfirmed { empty_reads: 0, resent },
                     None => CreateState::Refused,
                 }
             }
-            WriteOutcome::Unknown(_) => self.create = CreateState::Open { empty_looks: 0, resent: resent.unwrap_or(0) },
+            WriteOutcome::Unknown(_) => {
+                self.create = CreateState::Unconfirmed { empty_reads: 0, resent: resent.unwrap_or(0) };
+            }
             WriteOutcome::NotSent(_) => {}
         }
     }
 
     fn deleted(&mut self, outcome: &WriteOutcome<()>, now: Uptime) {
-        if let Some(trouble) = outcome.trouble() {
-            self.troubled(trouble, now);
+        if let Some(error) = outcome.error() {
+            self.request_failed(error, now);
         }
         let accepted = match outcome {
             WriteOutcome::Accepted(()) => true,
@@ -277,30 +255,16 @@ impl Memory {
             WriteOutcome::Refused(_) | WriteOutcome::NotSent(_) => return,
         };
         self.in_progress_since = Some(now);
-        self.delete = Some(DeleteState { sent_at: now, accepted, unchanged_looks: 0, failed: false });
-    }
-}
-
-impl CreateState {
-    /// Whether enough looks have shown nothing to believe that an open create left nothing behind. Each time that one is sent
-    /// again, twice as many are asked for.
-    #[must_use]
-    pub fn is_believed_void(&self) -> bool {
-        match self {
-            Self::Unsent | Self::Refused => true,
-            Self::Open { empty_looks, resent } => *empty_looks >= CONFIRMATIONS_REQUIRED << (*resent).min(6),
-            Self::Accepted(_) => false,
-        }
+        self.delete = Some(DeleteState { sent_at: now, accepted, unchanged_reads: 0, failed: false });
     }
 }
 
 impl PlanFacts {
-    /// How long an operation has been in progress, by what was reported before this process began to look: too long, or nobody knows.
-    fn in_progress_for(&self, settings: &Settings) -> Duration {
-        use crate::api::condition::Reason;
+    /// How long an operation has been in progress according to the last report: longer than the timeout, or unknown.
+    fn reported_processing_time(&self, settings: &Settings) -> Duration {
         match self.reported.as_ref().and_then(|reported| reported.reason) {
             Some(Reason::OperationTimedOut) => settings.operation_timeout,
-            _ => Duration::ZERO,
+            Some(_) | None => Duration::ZERO,
         }
     }
 }

@@ -1,129 +1,132 @@
-//! The situations a plan can be in, one for each row of the table of conditions, with what a reader needs to know of it.
+//! What a plan reports: one variant for each row of the table of conditions, with the values that its message needs.
 //!
-//! A decision names a situation; [`crate::reconcile::message`] puts it into words, [`crate::reconcile::report`] into a status. So decisions are tested without
-//! comparing sentences, and sentences are written in one place.
+//! A decision names a ready state, [`crate::reconcile::message`] turns it into a sentence, and
+//! [`crate::reconcile::report`] into a status. So tests of decisions compare no sentences, and each sentence exists
+//! once.
 
 use std::time::Duration;
 
-use crate::api::condition::{Ready, Reason};
+use crate::api::condition::{ConditionStatus, Reason};
 use crate::api::credentials::SecretDefect;
 use crate::domain::contract::ContractId;
 use crate::domain::error::FicError;
 
-/// Where a plan stands.
+/// The state that the `Ready` condition reports.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ReadyState {
-    /// The contract is there, on the wanted menu, and the plan's (or only watched).
+    /// The contract is active, on the right menu, and belongs to the plan (or the plan only watches it).
     Contracted {
         /// The contract.
         id: ContractId,
         /// Whether the plan only watches it.
         observed: bool,
     },
-    /// A create was sent, or may have been, and its outcome is being looked up.
+    /// The operator is about to buy or adopt a contract.
+    Preparing,
+    /// A create request was sent, or may have been, and the operator checks its outcome.
     Purchasing {
-        /// Why the outcome is not known, where this process knows.
+        /// Why the outcome is not known, if this process knows.
         cause: Option<FicError>,
     },
-    /// The contract was lost outside of Kubernetes and is about to be bought again.
-    Repurchasing {
-        /// The contract that is gone.
+    /// The contract was lost outside of Kubernetes, and the operator is about to buy it again.
+    Recreating {
+        /// The lost contract.
         lost: ContractId,
     },
-    /// FIC is working on the create.
+    /// FIC is processing an operation on the contract.
     Processing {
         /// The contract.
         id: ContractId,
     },
-    /// The plan is being deleted and its contract is on the way out.
-    Abolishing(Abolishing),
+    /// The plan is being deleted, and the operator is abolishing its contract.
+    Abolishing(AbolishProgress),
     /// The Secret does not exist.
     CredentialsMissing,
-    /// The Secret is being deleted, so nothing new is bought with it.
-    CredentialsLeaving,
-    /// The Secret cannot be used as it is.
+    /// The Secret is being deleted, so the operator buys nothing with it.
+    CredentialsDeleting,
+    /// The Secret cannot be used.
     CredentialsInvalid(SecretDefect),
-    /// Something stands between the operator and FIC.
-    Troubled(FicError),
-    /// A plan that was Ready has not been seen for too long.
+    /// A request to FIC or Keystone failed.
+    RequestFailed(FicError),
+    /// FIC has not answered for a plan that was Ready for too long.
     NotObserved {
-        /// What stands between.
-        trouble: FicError,
-        /// How long it has not been seen at the least.
-        silence: Duration,
+        /// The last error.
+        error: FicError,
+        /// For how long at least.
+        duration: Duration,
     },
-    /// Only watched, and the tenant has no contract.
+    /// The plan only watches, and the tenant has no contract.
     NotContracted,
-    /// Suspended before the first report.
+    /// The plan was suspended before the first report.
     Suspended,
-    /// The tenant has a contract that is not this plan's.
+    /// The tenant has a contract that does not belong to this plan.
     AlreadyContracted {
-        /// Its id; none while FIC says that there is one but does not show it yet.
+        /// Its id. `None`: FIC reports a conflict, and List does not show the contract yet.
         id: Option<ContractId>,
-        /// The plan's own contract that it replaced, if it did.
+        /// The contract of this plan that it replaced, if it did.
         replaced: Option<ContractId>,
     },
-    /// Gone outside of Kubernetes, and not to be bought again.
+    /// The contract was lost outside of Kubernetes, and the policy forbids to buy it again.
     ContractLost {
-        /// The contract that is gone.
+        /// The lost contract.
         id: ContractId,
     },
     /// Another plan holds the tenant.
     TenantClaimed {
-        /// The plan that does, as namespace/name.
+        /// Its namespace/name.
         holder: Box<str>,
     },
-    /// FIC says that the operation failed.
+    /// FIC reports that the operation failed.
     OperationFailed {
         /// The contract.
         id: ContractId,
-        /// FIC's own words on why, where it gives any.
-        why: Option<Box<str>>,
+        /// Why, quoted from FIC.
+        cause: Option<Box<str>>,
     },
-    /// FIC is still working on it after the time an operation may take.
+    /// FIC has processed an operation for too long.
     OperationTimedOut {
         /// The contract.
         id: ContractId,
-        /// The time it may take.
-        after: Duration,
+        /// The operation timeout.
+        timeout: Duration,
     },
     /// The contract is on another menu.
     MenuMismatch {
         /// The contract.
         id: ContractId,
-        /// The menu it is on.
+        /// Its menu.
         menu: Box<str>,
     },
 }
 
-/// How far the delete is.
+/// How far the operator is with abolishing a contract.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Abolishing {
-    /// FIC must finish the operation under way before it takes a delete.
+pub enum AbolishProgress {
+    /// FIC must finish another operation before it accepts a delete request.
     WaitingForOperation(ContractId),
-    /// The delete was sent; waiting until the contract is gone.
-    UnderWay(ContractId),
-    /// FIC does not take the delete yet.
-    Busy(ContractId, Box<str>),
-    /// A create may still be open; making sure that it left nothing.
-    LookingForCreate,
-    /// The contract does not show; making sure that this is so.
-    MakingSure(ContractId),
+    /// The delete request was sent. The operator waits until FIC no longer shows the contract.
+    InProgress(ContractId),
+    /// FIC answered the delete request with a conflict, and this message.
+    Conflict(ContractId, Box<str>),
+    /// A create request may have been sent. The operator checks whether it created a contract.
+    CheckingCreate,
+    /// FIC does not show the contract. The operator confirms that.
+    ConfirmingAbsence(ContractId),
 }
 
 impl ReadyState {
-    /// The reason of the `Ready` condition.
+    /// The status and the reason of the `Ready` condition.
     #[must_use]
-    pub fn reason(&self) -> Reason {
-        match self {
-            Self::Contracted { .. } => Reason::Contracted,
-            Self::Purchasing { .. } | Self::Repurchasing { .. } => Reason::Purchasing,
+    pub fn condition(&self) -> (ConditionStatus, Reason) {
+        let reason = match self {
+            Self::Contracted { .. } => return (ConditionStatus::True, Reason::Contracted),
+            Self::NotObserved { .. } => return (ConditionStatus::Unknown, Reason::ServiceUnavailable),
+            Self::Preparing | Self::Purchasing { .. } | Self::Recreating { .. } => Reason::Purchasing,
             Self::Processing { .. } => Reason::Processing,
             Self::Abolishing(_) => Reason::Abolishing,
-            Self::CredentialsMissing | Self::CredentialsLeaving => Reason::CredentialsMissing,
+            Self::CredentialsMissing | Self::CredentialsDeleting => Reason::CredentialsMissing,
             Self::CredentialsInvalid(_) => Reason::CredentialsInvalid,
-            Self::Troubled(trouble) => reason_of(trouble),
-            Self::NotObserved { .. } => Reason::ServiceUnavailable,
+            Self::RequestFailed(error) => reason_of(error),
             Self::NotContracted => Reason::NotContracted,
             Self::Suspended => Reason::Suspended,
             Self::AlreadyContracted { .. } => Reason::AlreadyContracted,
@@ -132,44 +135,26 @@ impl ReadyState {
             Self::OperationFailed { .. } => Reason::OperationFailed,
             Self::OperationTimedOut { .. } => Reason::OperationTimedOut,
             Self::MenuMismatch { .. } => Reason::MenuMismatch,
-        }
+        };
+        (ConditionStatus::False, reason)
     }
 
-    /// The status of the `Ready` condition.
+    /// The reason of the `Ready` condition.
     #[must_use]
-    pub fn ready(&self) -> Ready {
-        match self {
-            Self::Contracted { .. } => Ready::True,
-            Self::NotObserved { .. } => Ready::Unknown,
-            Self::Purchasing { .. }
-            | Self::Repurchasing { .. }
-            | Self::Processing { .. }
-            | Self::Abolishing(_)
-            | Self::CredentialsMissing
-            | Self::CredentialsLeaving
-            | Self::CredentialsInvalid(_)
-            | Self::Troubled(_)
-            | Self::NotContracted
-            | Self::Suspended
-            | Self::AlreadyContracted { .. }
-            | Self::ContractLost { .. }
-            | Self::TenantClaimed { .. }
-            | Self::OperationFailed { .. }
-            | Self::OperationTimedOut { .. }
-            | Self::MenuMismatch { .. } => Ready::False,
-        }
+    pub fn reason(&self) -> Reason {
+        self.condition().1
     }
 }
 
-/// Whether the next look may find it better by itself, or a person must act: decided here, trouble by trouble.
-fn reason_of(trouble: &FicError) -> Reason {
-    match trouble {
+/// Whether the next request may succeed without a change, or a person must act, is decided here, error by error.
+fn reason_of(error: &FicError) -> Reason {
+    match error {
         FicError::RateLimited { .. } => Reason::RateLimited,
         FicError::AuthenticationFailed { .. } => Reason::AuthenticationFailed,
         FicError::PermissionDenied { .. } => Reason::PermissionDenied,
         FicError::Rejected { .. } => Reason::RequestRejected,
         FicError::Unexpected { .. } => Reason::UnexpectedAnswer,
-        // A conflict on a look means that FIC is busy with the tenant.
+        // A conflict on a read means that FIC is busy with the tenant.
         FicError::Unavailable { .. } | FicError::Conflict { .. } => Reason::ServiceUnavailable,
     }
 }

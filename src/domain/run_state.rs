@@ -1,116 +1,119 @@
-//! What one pass of the loop learns, from its first look to its report. Nothing here outlives the pass.
+//! What one reconcile learns, step by step. Nothing here outlives the reconcile.
 
 use crate::domain::contract::{Contract, ContractId};
 use crate::domain::error::{FicError, WriteOutcome};
 use crate::domain::facts::Claim;
 
-/// An answer of FIC that was asked for to see something.
-pub type Seen<T> = Result<T, FicError>;
+/// The result of a read from FIC.
+pub type ReadResult<T> = Result<T, FicError>;
 
-/// What is known of the definition of our own resource.
+/// The state of the operator's own `CustomResourceDefinition`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CrdState {
-    /// It stands (or we may not look, and go on as if it did).
+    /// It exists, or the operator is not allowed to read it and continues as if it did.
     Present,
-    /// It is being deleted: an uninstall, not a wish to abolish.
+    /// It is being deleted: an uninstall, not a request to abolish contracts.
     Deleting,
 }
 
-/// A Secret that is not among those of our type.
+/// Why a Secret is not in the cache of credentials Secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SecretAbsence {
-    /// There is none of that name.
-    Absent,
-    /// There is one, of another type.
+    /// No Secret of that name exists.
+    NotFound,
+    /// The Secret has another type.
     WrongType,
 }
 
-/// One thing learnt, by a look or by an act.
+/// The result of one step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StepResult {
-    /// Why the Secret is not among those of our type.
-    Secret(SecretAbsence),
-    /// Who holds the tenant, by the API server's own word, just now.
+    /// Why the Secret is not in the cache.
+    SecretAbsence(SecretAbsence),
+    /// Which plan holds the tenant, according to a live read of the API server.
     Holder(Claim),
-    /// Whether our own definition stands.
+    /// The state of the CRD.
     Crd(CrdState),
-    /// What List says of the tenant.
-    Listed(Seen<Vec<Contract>>),
-    /// What Show says of the plan's contract.
-    Shown(Seen<Option<Contract>>),
-    /// What the operations say on why one failed.
-    Explained(Option<Box<str>>),
+    /// The response to List: the contracts of the tenant.
+    Listed(ReadResult<Vec<Contract>>),
+    /// The response to Show: the contract of the plan.
+    Shown(ReadResult<Option<Contract>>),
+    /// Why the last operation on the contract failed, if FIC says so.
+    OperationError(Option<Box<str>>),
     /// The Secret carries the finalizer now.
     SecretFinalizerAdded,
     /// The plan carries the finalizer now.
     FinalizerAdded,
-    /// The plan carries it no longer.
+    /// The plan does not carry the finalizer any more.
     FinalizerRemoved,
-    /// What became of a create.
+    /// The outcome of a create request.
     Created(WriteOutcome<Contract>),
-    /// What became of a delete.
+    /// The outcome of a delete request.
     Deleted(WriteOutcome<()>),
-    /// The id of the contract stands in the status now.
+    /// The id of the contract is in the status now.
     IdRecorded,
-    /// The id of a lost contract is out of the status now.
-    IdForgotten(Option<ContractId>),
+    /// The id is removed from the status.
+    IdCleared {
+        /// The contract, where it was lost.
+        lost: Option<ContractId>,
+    },
 }
 
-/// What this pass has learnt so far.
+/// What the reconcile in progress has learned so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RunState {
-    /// Why the Secret is not among those of our type.
-    pub secret: Option<SecretAbsence>,
-    /// Who holds the tenant, by the API server's own word; the same look brought the plan itself as it is now.
+    /// Why the Secret is not in the cache.
+    pub secret_absence: Option<SecretAbsence>,
+    /// Which plan holds the tenant. The same read returned the plan itself, so the plan is current too.
     pub holder: Option<Claim>,
-    /// Whether our own definition stands.
-    pub definition: Option<CrdState>,
-    /// What List said.
-    pub listed: Option<Seen<Vec<Contract>>>,
-    /// What Show said.
-    pub shown: Option<Seen<Option<Contract>>>,
-    /// What the operations said.
-    pub explained: Option<Option<Box<str>>>,
-    /// What became of the create of this pass.
+    /// The state of the CRD.
+    pub crd: Option<CrdState>,
+    /// The response to List.
+    pub listed: Option<ReadResult<Vec<Contract>>>,
+    /// The response to Show.
+    pub shown: Option<ReadResult<Option<Contract>>>,
+    /// Why the last operation failed, once the list of operations was read. FIC may give no cause.
+    pub operation_error: Option<Option<Box<str>>>,
+    /// The outcome of the create request of this reconcile.
     pub created: Option<WriteOutcome<Contract>>,
-    /// What became of the delete of this pass.
+    /// The outcome of the delete request of this reconcile.
     pub deleted: Option<WriteOutcome<()>>,
 }
 
 impl RunState {
-    /// Takes in one thing learnt.
+    /// Adds the result of a step.
     ///
-    /// An effect makes what was seen before it stale: the look at FIC after a create or a delete must be a new one, and who
-    /// holds the tenant must be asked after our finalizer is on, or two plans could each miss the other's.
-    pub fn learn(&mut self, news: &StepResult) {
-        match news {
-            StepResult::Secret(unseen) => self.secret = Some(*unseen),
+    /// A write makes earlier reads stale: FIC must be read again after a create or a delete, and the holder after a
+    /// change of the finalizer, or two plans could each miss the finalizer of the other.
+    pub fn learn(&mut self, result: &StepResult) {
+        match result {
+            StepResult::SecretAbsence(absence) => self.secret_absence = Some(*absence),
             StepResult::Holder(claim) => self.holder = Some(claim.clone()),
-            StepResult::Crd(definition) => self.definition = Some(*definition),
-            StepResult::Listed(seen) => self.listed = Some(seen.clone()),
-            StepResult::Shown(seen) => self.shown = Some(seen.clone()),
-            StepResult::Explained(why) => self.explained = Some(why.clone()),
+            StepResult::Crd(crd) => self.crd = Some(*crd),
+            StepResult::Listed(contracts) => self.listed = Some(contracts.clone()),
+            StepResult::Shown(contract) => self.shown = Some(contract.clone()),
+            StepResult::OperationError(cause) => self.operation_error = Some(cause.clone()),
             StepResult::FinalizerAdded | StepResult::FinalizerRemoved => self.holder = None,
             StepResult::Created(outcome) => {
-                self.forget_sightings(outcome);
+                self.forget_reads(outcome);
                 self.created = Some(outcome.clone());
             }
             StepResult::Deleted(outcome) => {
-                self.forget_sightings(outcome);
+                self.forget_reads(outcome);
                 self.deleted = Some(outcome.clone());
             }
             StepResult::SecretFinalizerAdded | StepResult::IdRecorded => {}
-            StepResult::IdForgotten(_) => self.shown = None,
+            StepResult::IdCleared { .. } => self.shown = None,
         }
     }
 
-    fn forget_sightings<T>(&mut self, outcome: &WriteOutcome<T>) {
+    fn forget_reads<T>(&mut self, outcome: &WriteOutcome<T>) {
         match outcome {
             WriteOutcome::Accepted(_) | WriteOutcome::Unknown(_) | WriteOutcome::Refused(FicError::Conflict { .. }) => {
                 self.listed = None;
                 self.shown = None;
             }
-            // These had no effect, and say nothing of the contract.
+            // These changed nothing, and say nothing about the contract.
             WriteOutcome::Refused(_) | WriteOutcome::NotSent(_) => {}
         }
     }

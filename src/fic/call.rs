@@ -1,28 +1,21 @@
-//! The calls, by name.
+//! The names of the API calls, as they appear in metrics.
 
-/// A call, as metrics name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names of the calls of the API")]
+use strum::IntoStaticStr;
+
+/// A call of the FIC or Keystone API. Its name in `snake_case` is the value of the metric label `call`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Call {
+    /// Get a token from Keystone.
     SignIn,
+    /// List the contracts of a tenant.
     List,
+    /// Show one contract.
     Show,
+    /// Create a contract.
     Create,
+    /// Delete a contract.
     Delete,
+    /// List the operations on a contract.
     Operations,
-}
-
-impl Call {
-    /// A fixed name for metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SignIn => "sign_in",
-            Self::List => "list",
-            Self::Show => "show",
-            Self::Create => "create",
-            Self::Delete => "delete",
-            Self::Operations => "operations",
-        }
-    }
 }

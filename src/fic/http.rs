@@ -1,6 +1,6 @@
-//! Who carries a request to FIC and brings the answer back: HTTP, or a stand-in that a test sets up.
+//! Executes a request over HTTP, or with a replacement that a test provides.
 //!
-//! The bounds of a call (time, size, pace, lead) are kept by the transport above, whoever carries.
+//! [`crate::fic::transport`] applies the limits (time, size, rate, leadership) to every [`HttpClient`].
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -9,36 +9,72 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::{Certificate, Client, Request, Response};
 
-/// How long a connection may take to stand.
+use crate::domain::error::{FicError, WriteOutcome};
+use crate::fic::NotLeader;
+use crate::text::sanitize_message;
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an unused connection is kept: shorter than gateways do, so that a create does not go out on one that is closing.
+/// How long an unused connection stays open: shorter than gateways keep it, so that a create request is not sent on a
+/// connection that the gateway is closing.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// No answer.
+/// Why a request has no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransportError {
-    /// The request never went out.
-    NotSent(Box<str>),
-    /// The request may have been carried out.
-    Lost(Box<str>),
+    /// The request was not sent: FIC did not execute it.
+    NotSent(FicError),
+    /// The request was sent and no complete response arrived: FIC may have executed it.
+    NoResponse(FicError),
+    /// The request was not sent because this replica does not hold the lease.
+    NotLeader,
 }
 
-/// Carries requests.
+impl TransportError {
+    /// A request that was not sent.
+    pub fn not_sent(message: impl Into<Box<str>>) -> Self {
+        Self::NotSent(FicError::unavailable(message))
+    }
+
+    /// A request without a complete response.
+    pub fn no_response(message: impl Into<Box<str>>) -> Self {
+        Self::NoResponse(FicError::unavailable(message))
+    }
+
+    /// The outcome of a write request that failed with this error.
+    pub(super) fn into_write_outcome<T>(self) -> Result<WriteOutcome<T>, NotLeader> {
+        match self {
+            Self::NotSent(error) => Ok(WriteOutcome::NotSent(error)),
+            Self::NoResponse(error) => Ok(WriteOutcome::Unknown(error)),
+            Self::NotLeader => Err(NotLeader),
+        }
+    }
+}
+
+impl From<TransportError> for FicError {
+    fn from(error: TransportError) -> Self {
+        match error {
+            TransportError::NotSent(error) | TransportError::NoResponse(error) => error,
+            TransportError::NotLeader => Self::unavailable(NotLeader.to_string()),
+        }
+    }
+}
+
+/// Executes requests.
 pub trait HttpClient: Send + Sync {
-    /// Sends a request; comes back with the head of the answer.
+    /// Sends a request and returns the response once its headers have arrived.
     fn execute(&self, request: Request) -> BoxFuture<'static, Result<Response, TransportError>>;
 }
 
-/// Carries requests over HTTP.
+/// The HTTP client of the operator.
 pub(super) struct Http(Client);
 
 impl Http {
     pub(super) fn new(roots: Vec<Certificate>) -> Result<Self, reqwest::Error> {
         let client = Client::builder()
             .user_agent(crate::USER_AGENT)
-            // A redirect would carry the token to an address that is not among the operator's own flags.
+            // A redirect would send the token to an address that the operator's flags do not name.
             .redirect(reqwest::redirect::Policy::none())
-            // Whether to send again is for a decision to say, never for the transport.
+            // The reconcile loop decides whether to send a request again, never the HTTP client.
             .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
@@ -53,11 +89,11 @@ impl HttpClient for Http {
         let client = self.0.clone();
         async move {
             client.execute(request).await.map_err(|error| {
-                let what = describe(&error);
+                let message = describe(&error);
                 if error.is_connect() || error.is_builder() {
-                    TransportError::NotSent(what)
+                    TransportError::not_sent(message)
                 } else {
-                    TransportError::Lost(what)
+                    TransportError::no_response(message)
                 }
             })
         }
@@ -65,10 +101,10 @@ impl HttpClient for Http {
     }
 }
 
-/// What went wrong, by its causes and without the address, which stands in the operator's flags.
+/// The kind of the error and its innermost cause, without the URL, which the flags already give.
 pub(super) fn describe(error: &reqwest::Error) -> Box<str> {
     let mut text = String::from(if error.is_timeout() {
-        "time-out"
+        "timeout"
     } else if error.is_connect() {
         "no connection"
     } else {
@@ -83,5 +119,5 @@ pub(super) fn describe(error: &reqwest::Error) -> Box<str> {
     if let Some(cause) = innermost {
         let _ = write!(text, ": {cause}");
     }
-    crate::text::words(&text, &[])
+    sanitize_message(&text, &[])
 }

@@ -1,9 +1,9 @@
-//! Signing in at Keystone: a token for one tenant.
+//! Signs in at Keystone: requests a token that is scoped to one tenant.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::Method;
+use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
@@ -11,14 +11,15 @@ use tokio::time::Instant;
 
 use crate::api::credentials::Credentials;
 use crate::domain::error::FicError;
-use crate::fic::http::TransportError;
-use crate::fic::transport::{Reply, Transport, join, request, retry_after};
+use crate::fic::Access;
+use crate::fic::response::Response;
+use crate::fic::transport::{Transport, append_path, request};
 use crate::fic::wire;
 
-/// How long a token is used when Keystone does not say how long it lasts.
+/// How long a token is used if Keystone does not return its expiry time.
 const UNKNOWN_LIFETIME: Duration = Duration::from_mins(5);
 
-/// A token and how long it may be used.
+/// A token and the time at which it must be renewed.
 #[derive(Clone)]
 pub(super) struct Token {
     pub(super) value: SecretString,
@@ -26,12 +27,8 @@ pub(super) struct Token {
 }
 
 /// Signs in for one tenant.
-pub(super) async fn sign_in(
-    transport: &Transport,
-    endpoint: &reqwest::Url,
-    credentials: &Credentials,
-    tenant: &str,
-) -> Result<Token, FicError> {
+pub(super) async fn sign_in(transport: &Transport, endpoint: &Url, access: &Access) -> Result<Token, FicError> {
+    let Access { tenant, credentials } = access;
     let body = json!({ "auth": {
         "identity": { "methods": ["password"], "password": { "user": {
             "domain": { "id": "default" },
@@ -40,46 +37,39 @@ pub(super) async fn sign_in(
         } } },
         "scope": { "project": { "id": tenant } },
     } });
-    let asked_at = Instant::now();
-    let url = join(endpoint, ["auth", "tokens"]);
-    let request = request(Method::POST, url, Some(&body));
-    let reply = transport.send(request, None).await.map_err(|silence| match silence {
-        TransportError::NotSent(what) | TransportError::Lost(what) => unavailable(&format!("Keystone: {what}")),
-    })?;
-    if reply.status != 201 && reply.status != 200 {
-        return Err(refusal(&reply, credentials));
+    let sent_at = Instant::now();
+    let request = request(Method::POST, append_path(endpoint, ["auth", "tokens"]), Some(&body));
+    let response = transport.send(request, &|| true).await.map_err(|error| name_keystone(error.into()))?;
+    if response.status != 201 && response.status != 200 {
+        return Err(error_of(&response, credentials));
     }
-    let value = reply.headers.get("x-subject-token").and_then(|value| value.to_str().ok());
-    let value =
-        value.filter(|value| !value.is_empty()).ok_or_else(|| unavailable("Keystone: an answer without a token"))?;
-    Ok(Token { value: value.into(), renew_at: asked_at + usable_for(&reply.body) })
+    let value = response.headers.get("x-subject-token").and_then(|value| value.to_str().ok());
+    let value = value
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| name_keystone(FicError::unavailable("the response has no token")))?;
+    Ok(Token { value: value.into(), renew_at: sent_at + usable_for(&response.body) })
 }
 
-fn refusal(reply: &Reply, credentials: &Credentials) -> FicError {
-    let words = wire::words(&reply.body, &[&credentials.api_key, &credentials.api_secret]);
-    match reply.status {
-        401 => FicError::AuthenticationFailed { words },
-        other => match FicError::from_status(other, words, retry_after(&reply.headers)) {
-            FicError::Unavailable { what, retry_after } => {
-                FicError::Unavailable { what: format!("Keystone: {what}").into(), retry_after }
-            }
-            trouble @ (FicError::RateLimited { .. }
-            | FicError::AuthenticationFailed { .. }
-            | FicError::PermissionDenied { .. }
-            | FicError::Rejected { .. }
-            | FicError::Conflict { .. }
-            | FicError::Unexpected { .. }) => trouble,
-        },
+fn error_of(response: &Response, credentials: &Credentials) -> FicError {
+    let message = wire::error_message(&response.body, &[&credentials.api_key, &credentials.api_secret]);
+    match response.status {
+        401 => FicError::AuthenticationFailed { message },
+        other => name_keystone(FicError::from_status(other, message, response.retry_after())),
     }
 }
 
-fn unavailable(what: &str) -> FicError {
-    FicError::Unavailable { what: what.into(), retry_after: None }
+/// The message of an unavailable service must say that Keystone is unavailable, not FIC.
+fn name_keystone(mut error: FicError) -> FicError {
+    if let FicError::Unavailable { message, .. } = &mut error {
+        *message = format!("Keystone: {message}").into();
+    }
+    error
 }
 
-/// How long a token is used: nine tenths of what it lasts.
+/// How long a token is used: nine tenths of its lifetime.
 ///
-/// Both ends are read from Keystone's own clock where it gives both, so that a clock of ours that is wrong does no harm.
+/// Where Keystone returns both ends of the lifetime, only Keystone's clock counts, so a wrong local clock has no
+/// effect.
 fn usable_for(body: &[u8]) -> Duration {
     #[derive(Deserialize)]
     struct Body {
@@ -103,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_renewed_before_it_expires_by_keystones_own_clock() {
+    fn token_is_renewed_before_it_expires_by_keystones_clock() {
         let body =
             br#"{"token":{"issued_at":"2001-01-01T00:00:00.000000Z","expires_at":"2001-01-01T01:00:00.000000Z"}}"#;
         assert_eq!(usable_for(body), Duration::from_mins(54));

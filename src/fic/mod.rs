@@ -1,39 +1,44 @@
-//! The client of the FIC API: sign in, list, create, show, delete, and ask why an operation failed.
+//! The client of the FIC API: sign in, list, show, create and delete contracts, and read why an operation failed.
 //!
-//! - [`transport`]: one HTTP call, bounded in every way.
-//! - [`keystone`] and [`tokens`]: signing in, and the tokens in hand.
-//! - [`wire`]: the JSON, and what is made of it.
-//! - [`http`]: who carries a request and brings the answer.
-//! - [`call`]: the names of the calls.
+//! - [`transport`] and [`rate_limit`]: one HTTP request within all limits.
+//! - [`http`]: executes a request; a test provides a replacement.
+//! - [`keystone`] and [`tokens`]: sign-in, and the cache of tokens.
+//! - [`wire`] and [`response`]: the JSON, and what it is parsed into.
+//! - [`metrics`] and [`call`]: the number and duration of requests by call.
 
 pub mod call;
 pub mod http;
 mod keystone;
+pub mod metrics;
+mod rate_limit;
+mod response;
 mod tokens;
 mod transport;
 mod wire;
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use reqwest::header::HeaderValue;
-use reqwest::{Certificate, Method, StatusCode, Url};
+use reqwest::{Certificate, Method, Request, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use thiserror::Error;
 
 use crate::api::credentials::Credentials;
 use crate::api::plan::Menu;
 use crate::domain::contract::{Contract, ContractId};
 use crate::domain::error::{FicError, WriteOutcome};
-use crate::leader_election::Leadership;
-use crate::metrics::Metrics;
 use call::Call;
 use http::{Http, HttpClient, TransportError};
-use tokens::Tokens;
+use metrics::{FicMetrics, status_class};
+use response::{FicResponse, Response};
+use tokens::TokenCache;
 pub use transport::Limits;
-use transport::{Reply, Transport, join, request, retry_after};
-use wire::Asked;
+use transport::{Transport, append_path, request};
 
-/// Whose contract a call is about, and with which credentials it is made.
+const SERVICES: [&str; 2] = ["v1", "premium-professional-support-services"];
+
+/// The tenant that a call is for, and the credentials that it is made with.
 #[derive(Clone, Debug)]
 pub struct Access {
     /// The tenant.
@@ -42,33 +47,7 @@ pub struct Access {
     pub credentials: Credentials,
 }
 
-/// The client.
-pub struct FicClient {
-    transport: Transport,
-    tokens: Tokens,
-    endpoints: Endpoints,
-    metrics: Arc<Metrics>,
-}
-
-const SERVICES: [&str; 2] = ["v1", "premium-professional-support-services"];
-
-/// A call that did not get an answer.
-enum Miss {
-    /// It was never made.
-    NotSent(FicError),
-    /// It was made, and no answer came.
-    Lost(FicError),
-}
-
-impl Miss {
-    fn into_trouble(self) -> FicError {
-        match self {
-            Self::NotSent(trouble) | Self::Lost(trouble) => trouble,
-        }
-    }
-}
-
-/// Where FIC is.
+/// The addresses of the services.
 #[derive(Clone, Debug)]
 pub struct Endpoints {
     /// The API of FIC.
@@ -77,232 +56,204 @@ pub struct Endpoints {
     pub keystone: Url,
 }
 
+/// Whether this replica may send a write request at this moment.
+pub type MaySend<'a> = &'a (dyn Fn() -> bool + Send + Sync);
+
+/// A write request was not sent because this replica does not hold the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("this replica does not hold the lease")]
+pub struct NotLeader;
+
+/// The client.
+pub struct FicClient {
+    transport: Transport,
+    tokens: TokenCache,
+    endpoints: Endpoints,
+    metrics: FicMetrics,
+}
+
+/// A call before it has a token.
+struct ApiRequest {
+    call: Call,
+    method: Method,
+    url: Url,
+    body: Option<Value>,
+}
+
 impl FicClient {
-    /// Sets a client up that trusts these roots beside those of the system.
+    /// Creates a client that trusts these root certificates in addition to those of the system.
     ///
     /// # Errors
-    /// When no HTTP client can be made, such as when the trusted roots cannot be read.
+    /// When the HTTP client cannot be created, for example because the root certificates cannot be read.
     pub fn new(
         endpoints: Endpoints,
         roots: Vec<Certificate>,
         limits: Limits,
-        metrics: Arc<Metrics>,
+        metrics: FicMetrics,
     ) -> Result<Self, reqwest::Error> {
         Ok(Self::with_http_client(Box::new(Http::new(roots)?), endpoints, limits, metrics))
     }
 
-    /// Sets a client up whose requests go by this http.
+    /// Creates a client that executes its requests with this HTTP client.
     pub fn with_http_client(
-        http: Box<dyn HttpClient>,
+        http_client: Box<dyn HttpClient>,
         endpoints: Endpoints,
         limits: Limits,
-        metrics: Arc<Metrics>,
+        metrics: FicMetrics,
     ) -> Self {
-        let transport = Transport::new(http, limits);
-        Self { transport, tokens: Tokens::default(), endpoints, metrics }
+        let transport = Transport::new(http_client, limits);
+        Self { transport, tokens: TokenCache::default(), endpoints, metrics }
     }
 
-    /// The contracts of the tenant: none or one.
+    /// Lists the contracts of the tenant: none or one.
     ///
     /// # Errors
-    /// Whatever keeps it from being known.
+    /// When FIC does not return the list.
     pub async fn list(&self, access: &Access) -> Result<Vec<Contract>, FicError> {
-        let url = join(&self.endpoints.fic, SERVICES);
-        let answer = self.call(Call::List, access, Method::GET, &url, None, None).await.map_err(Miss::into_trouble)?;
-        match answer.status {
-            200 => answer.read(access, wire::contracts),
-            _ => Err(answer.trouble),
+        let response = self.read(access, Call::List, self.services()).await?;
+        match response.status {
+            200 => response.parse(access, wire::parse_contract_list),
+            _ => Err(response.error),
         }
     }
 
-    /// The contract, or none where FIC says that there is none of this id.
+    /// Shows the contract; none if FIC returns 404 for this id.
     ///
     /// # Errors
-    /// Whatever keeps it from being known.
+    /// When FIC returns neither the contract nor 404.
     pub async fn show(&self, access: &Access, id: &ContractId) -> Result<Option<Contract>, FicError> {
-        let url = self.service(id);
-        let answer = self.call(Call::Show, access, Method::GET, &url, None, None).await.map_err(Miss::into_trouble)?;
-        match answer.status {
-            200 => answer.read(access, |body, asked| wire::this_contract(body, asked, id)).map(Some),
+        let response = self.read(access, Call::Show, self.service(id)).await?;
+        match response.status {
+            200 => response.parse(access, |body, context| wire::parse_contract_of(body, context, id)).map(Some),
             404 => Ok(None),
-            _ => Err(answer.trouble),
+            _ => Err(response.error),
         }
     }
 
-    /// Buys the menu.
-    pub async fn create(&self, access: &Access, menu: Menu, lead: &Leadership) -> WriteOutcome<Contract> {
-        let url = join(&self.endpoints.fic, SERVICES);
-        let body = wire::create_body(menu);
-        match self.call(Call::Create, access, Method::POST, &url, Some(&body), Some(lead)).await {
-            Err(Miss::NotSent(trouble)) => WriteOutcome::NotSent(trouble),
-            Err(Miss::Lost(trouble)) => WriteOutcome::Unknown(trouble),
-            Ok(answer) if is_success(answer.status) => match answer.read(access, wire::one_contract) {
+    /// Creates a contract with this menu.
+    ///
+    /// # Errors
+    /// When `may_send` returns false; then nothing was sent.
+    pub async fn create(
+        &self,
+        access: &Access,
+        menu: Menu,
+        may_send: MaySend<'_>,
+    ) -> Result<WriteOutcome<Contract>, NotLeader> {
+        let body = Some(wire::create_body(menu));
+        let request = ApiRequest { call: Call::Create, method: Method::POST, url: self.services(), body };
+        match self.send(access, &request, may_send).await {
+            Ok(response) if response.is_success() => Ok(match response.parse(access, wire::parse_contract) {
                 Ok(contract) => WriteOutcome::Accepted(contract),
-                Err(trouble) => WriteOutcome::Unknown(trouble),
-            },
-            Ok(answer) => WriteOutcome::from_error(answer.trouble),
+                Err(error) => WriteOutcome::Unknown(error),
+            }),
+            Ok(response) => Ok(WriteOutcome::from_error(response.error)),
+            Err(error) => error.into_write_outcome(),
         }
     }
 
-    /// Abolishes the contract. One that FIC does not know counts as accepted: whether it is gone is for the looks to say.
-    pub async fn delete(&self, access: &Access, id: &ContractId, lead: &Leadership) -> WriteOutcome<()> {
-        let url = self.service(id);
-        match self.call(Call::Delete, access, Method::DELETE, &url, None, Some(lead)).await {
-            Err(Miss::NotSent(trouble)) => WriteOutcome::NotSent(trouble),
-            Err(Miss::Lost(trouble)) => WriteOutcome::Unknown(trouble),
-            Ok(answer) if is_success(answer.status) || answer.status == 404 => WriteOutcome::Accepted(()),
-            Ok(answer) => WriteOutcome::from_error(answer.trouble),
+    /// Deletes the contract. 404 counts as accepted: later reads confirm that the contract does not exist.
+    ///
+    /// # Errors
+    /// When `may_send` returns false; then nothing was sent.
+    pub async fn delete(
+        &self,
+        access: &Access,
+        id: &ContractId,
+        may_send: MaySend<'_>,
+    ) -> Result<WriteOutcome<()>, NotLeader> {
+        let request = ApiRequest { call: Call::Delete, method: Method::DELETE, url: self.service(id), body: None };
+        match self.send(access, &request, may_send).await {
+            Ok(response) if response.is_success() || response.status == 404 => Ok(WriteOutcome::Accepted(())),
+            Ok(response) => Ok(WriteOutcome::from_error(response.error)),
+            Err(error) => error.into_write_outcome(),
         }
     }
 
-    /// Why the last operation on the contract failed, where FIC tells. It explains and never decides, so trouble is no more than
-    /// not knowing.
-    pub async fn explain(&self, access: &Access, id: &ContractId) -> Option<Box<str>> {
-        let mut url = join(&self.endpoints.fic, ["v1", "operations"]);
+    /// Reads why the last operation on the contract failed, if FIC says so.
+    ///
+    /// The text is only shown to people and no decision depends on it, so an error of this call counts as no text.
+    pub async fn operation_error(&self, access: &Access, id: &ContractId) -> Option<Box<str>> {
+        let mut url = append_path(&self.endpoints.fic, ["v1", "operations"]);
         url.query_pairs_mut().append_pair("resourceId", id.as_str());
-        let answer = self.call(Call::Operations, access, Method::GET, &url, None, None).await.ok()?;
-        let newest_error = |body: &[u8], asked: Asked<'_>| wire::newest_error(body, id, asked.secrets);
-        (answer.status == 200).then(|| answer.read(access, newest_error)).flatten()
+        let response = self.read(access, Call::Operations, url).await.ok()?;
+        if response.status != 200 {
+            return None;
+        }
+        response.parse(access, |body, context| wire::latest_operation_error(body, context, id))
+    }
+
+    fn services(&self) -> Url {
+        append_path(&self.endpoints.fic, SERVICES)
     }
 
     fn service(&self, id: &ContractId) -> Url {
-        join(&self.endpoints.fic, SERVICES.into_iter().chain([id.as_str()]))
+        append_path(&self.endpoints.fic, SERVICES.into_iter().chain([id.as_str()]))
     }
 
-    /// One call with a token in hand, and once more with a fresh one when it is answered 401.
-    async fn call(
+    /// Sends a call that changes nothing, whether or not this replica holds the lease.
+    async fn read(&self, access: &Access, call: Call, url: Url) -> Result<FicResponse, TransportError> {
+        self.send(access, &ApiRequest { call, method: Method::GET, url, body: None }, &|| true).await
+    }
+
+    /// Sends a call with the cached token, and once more with a new token if FIC returns 401.
+    async fn send(
         &self,
-        call: Call,
         access: &Access,
-        method: Method,
-        url: &Url,
-        body: Option<&serde_json::Value>,
-        lead: Option<&Leadership>,
-    ) -> Result<Answer, Miss> {
-        let mut fresh = false;
+        request: &ApiRequest,
+        may_send: MaySend<'_>,
+    ) -> Result<FicResponse, TransportError> {
+        let mut is_retry = false;
         loop {
-            let token = self.token(access).await.map_err(Miss::NotSent)?;
-            let reply = self.exchange(call, method.clone(), url, &token, body, lead).await?;
-            if reply.status == StatusCode::UNAUTHORIZED.as_u16() && !fresh {
+            let token = self.token(access).await.map_err(TransportError::NotSent)?;
+            let response = self.send_once(request, &token, may_send).await?;
+            if response.status == StatusCode::UNAUTHORIZED.as_u16() && !is_retry {
                 self.tokens.discard(access, &token).await;
-                fresh = true;
+                is_retry = true;
                 continue;
             }
-            return Ok(Answer::new(reply, token, &access.credentials));
+            return Ok(FicResponse::new(response, token, access));
         }
     }
 
-    async fn exchange(
+    async fn send_once(
         &self,
-        call: Call,
-        method: Method,
-        url: &Url,
+        request: &ApiRequest,
         token: &SecretString,
-        body: Option<&serde_json::Value>,
-        lead: Option<&Leadership>,
-    ) -> Result<Reply, Miss> {
-        let mut header = HeaderValue::from_str(token.expose_secret())
-            .map_err(|_| Miss::NotSent(unavailable("a token that does not fit a header".into())))?;
-        header.set_sensitive(true);
-        let mut request = request(method, url.clone(), body);
-        request.headers_mut().insert("x-auth-token", header);
+        may_send: MaySend<'_>,
+    ) -> Result<Response, TransportError> {
+        let http_request = request.with_token(token)?;
         let began = Instant::now();
-        let reply = self.transport.send(request, lead).await;
-        let outcome = match &reply {
-            Ok(reply) => status_class(reply.status),
-            Err(TransportError::NotSent(_)) => "not_sent",
-            Err(TransportError::Lost(_)) => "lost",
+        let response = self.transport.send(http_request, may_send).await;
+        let outcome = match &response {
+            Ok(response) => status_class(response.status),
+            Err(TransportError::NotSent(_) | TransportError::NotLeader) => "not_sent",
+            Err(TransportError::NoResponse(_)) => "lost",
         };
-        self.metrics.called(call, outcome, began.elapsed());
-        reply.map_err(|silence| match silence {
-            TransportError::NotSent(what) => Miss::NotSent(unavailable(what)),
-            TransportError::Lost(what) => Miss::Lost(unavailable(what)),
-        })
+        self.metrics.record(request.call, outcome, began.elapsed());
+        response
     }
 
     async fn token(&self, access: &Access) -> Result<SecretString, FicError> {
         self.tokens
             .get(access, || async {
                 let began = Instant::now();
-                let signed_in =
-                    keystone::sign_in(&self.transport, &self.endpoints.keystone, &access.credentials, &access.tenant)
-                        .await;
-                let outcome = signed_in.as_ref().map_or_else(FicError::category, |_| "2xx");
-                self.metrics.called(Call::SignIn, outcome, began.elapsed());
-                signed_in
+                let token = keystone::sign_in(&self.transport, &self.endpoints.keystone, access).await;
+                let outcome = token.as_ref().map_or_else(FicError::category, |_| "2xx");
+                self.metrics.record(Call::SignIn, outcome, began.elapsed());
+                token
             })
             .await
     }
 }
 
-/// An answer, with the trouble it stands for should it not be the success that was hoped for.
-struct Answer {
-    status: u16,
-    body: Vec<u8>,
-    trouble: FicError,
-    /// What it was asked with: an answer may repeat it.
-    token: SecretString,
-}
-
-impl Answer {
-    fn new(reply: Reply, token: SecretString, credentials: &Credentials) -> Self {
-        let secrets = [&token, &credentials.api_key, &credentials.api_secret];
-        let words = if is_success(reply.status) { Box::default() } else { wire::words(&reply.body, &secrets) };
-        let trouble = FicError::from_status(reply.status, words, retry_after(&reply.headers));
-        Self { status: reply.status, body: reply.body, trouble, token }
-    }
-
-    fn read<T>(&self, access: &Access, read: impl FnOnce(&[u8], Asked<'_>) -> T) -> T {
-        let secrets = [&self.token, &access.credentials.api_key, &access.credentials.api_secret];
-        read(&self.body, Asked { tenant: &access.tenant, secrets: &secrets })
-    }
-}
-
-fn unavailable(what: Box<str>) -> FicError {
-    FicError::Unavailable { what, retry_after: None }
-}
-
-fn is_success(status: u16) -> bool {
-    (200..300).contains(&status)
-}
-
-fn status_class(status: u16) -> &'static str {
-    match status {
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        401 => "401",
-        403 => "403",
-        404 => "404",
-        409 => "409",
-        429 => "429",
-        400..=499 => "4xx",
-        500..=599 => "5xx",
-        _ => "other",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_metric_tells_apart_what_one_would_act_on() {
-        for (status, class) in [
-            (200, "2xx"),
-            (202, "2xx"),
-            (302, "3xx"),
-            (400, "4xx"),
-            (401, "401"),
-            (403, "403"),
-            (404, "404"),
-            (409, "409"),
-            (418, "4xx"),
-            (429, "429"),
-            (500, "5xx"),
-            (503, "5xx"),
-            (600, "other"),
-        ] {
-            assert_eq!(status_class(status), class);
-        }
+impl ApiRequest {
+    fn with_token(&self, token: &SecretString) -> Result<Request, TransportError> {
+        let mut header = HeaderValue::from_str(token.expose_secret())
+            .map_err(|_| TransportError::not_sent("Keystone: the token does not fit into an HTTP header"))?;
+        header.set_sensitive(true);
+        let mut request = request(self.method.clone(), self.url.clone(), self.body.as_ref());
+        request.headers_mut().insert("x-auth-token", header);
+        Ok(request)
     }
 }

@@ -1,4 +1,4 @@
-//! The tokens in hand, one for each pair of credentials and tenant.
+//! Caches the tokens, one for each pair of credentials and tenant.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,25 +10,27 @@ use crate::domain::error::FicError;
 use crate::fic::Access;
 use crate::fic::keystone::Token;
 
-type Key = (u64, Box<str>);
-/// The lock of a slot is held while signing in, so that calls that need the same token at the same time share one sign-in.
+/// The fingerprint of the credentials, and the tenant.
+type CacheKey = (u64, Box<str>);
+/// A call holds the lock of a slot while it signs in, so that concurrent calls with the same key share one sign-in.
 type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
 
-/// The tokens in hand.
+/// The cached tokens.
 #[derive(Default)]
-pub(super) struct Tokens {
+pub(super) struct TokenCache {
     slots: Mutex<Slots>,
 }
 
 #[derive(Default)]
 struct Slots {
-    by_key: HashMap<Key, Slot>,
-    /// The next clean-up is due at this size, so that cleaning up costs little however many tenants there are.
+    by_key: HashMap<CacheKey, Slot>,
+    /// The size that triggers the next clean-up. It grows with the cache, so clean-ups are rare however many tenants
+    /// exist.
     clean_up_at: usize,
 }
 
-impl Tokens {
-    /// The token in hand, or a new one.
+impl TokenCache {
+    /// Returns the cached token, or signs in for a new one.
     pub(super) async fn get<F>(&self, access: &Access, sign_in: impl FnOnce() -> F) -> Result<SecretString, FicError>
     where
         F: Future<Output = Result<Token, FicError>>,
@@ -38,13 +40,13 @@ impl Tokens {
         if let Some(token) = token.as_ref().filter(|token| token.renew_at > Instant::now()) {
             return Ok(token.value.clone());
         }
-        let fresh = sign_in().await?;
-        let value = fresh.value.clone();
-        *token = Some(fresh);
+        let new = sign_in().await?;
+        let value = new.value.clone();
+        *token = Some(new);
         Ok(value)
     }
 
-    /// A call was answered 401: the token is no good, unless another call has replaced it already.
+    /// Removes a token that FIC refused with 401, unless another call has already replaced it.
     pub(super) async fn discard(&self, access: &Access, refused: &SecretString) {
         let slot = self.slot(access);
         let mut token = slot.lock().await;
@@ -56,7 +58,7 @@ impl Tokens {
     fn slot(&self, access: &Access) -> Slot {
         let mut slots = self.lock();
         if slots.by_key.len() > slots.clean_up_at.max(64) {
-            // A slot that someone holds is in use; one whose token has expired serves nobody.
+            // Keep the slots that a call has locked and those with a valid token.
             slots.by_key.retain(|_, slot| {
                 slot.try_lock()
                     .map_or(true, |token| token.as_ref().is_some_and(|token| token.renew_at > Instant::now()))
@@ -78,43 +80,43 @@ mod tests {
     use super::*;
     use crate::api::credentials::Credentials;
 
-    async fn take(tokens: &Tokens, tenant: usize, lasts: Duration) -> String {
+    async fn take(tokens: &TokenCache, tenant: usize, lifetime: Duration) -> String {
         let access = Access { tenant: tenant.to_string().into(), credentials: Credentials::new("key", "secret") };
-        let fresh = async || Ok(Token { value: "token".into(), renew_at: Instant::now() + lasts });
-        tokens.get(&access, fresh).await.expect("a token").expose_secret().to_owned()
+        let sign_in = async || Ok(Token { value: "token".into(), renew_at: Instant::now() + lifetime });
+        tokens.get(&access, sign_in).await.expect("a token").expose_secret().to_owned()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tokens_that_serve_nobody_any_more_are_dropped_once_there_are_many() {
-        let tokens = Tokens::default();
-        let held = || tokens.lock().by_key.len();
-        let (long, over) = (Duration::from_hours(1), Duration::ZERO);
+    async fn expired_tokens_are_removed_once_cache_is_large() {
+        let tokens = TokenCache::default();
+        let count = || tokens.lock().by_key.len();
+        let (long, expired) = (Duration::from_hours(1), Duration::ZERO);
         for number in 0..65 {
-            take(&tokens, number, over).await;
+            take(&tokens, number, expired).await;
         }
-        assert_eq!(held(), 65, "not that many yet");
+        assert_eq!(count(), 65, "the cache is still small");
         take(&tokens, 65, long).await;
-        assert_eq!(held(), 1);
+        assert_eq!(count(), 1);
         for number in 66..130 {
             take(&tokens, number, long).await;
         }
-        // These serve still: the next clean-up is due when there are twice as many.
+        // These tokens are valid, so the next clean-up happens at twice the size.
         for number in 130..=195 {
-            take(&tokens, number, over).await;
+            take(&tokens, number, expired).await;
         }
-        assert_eq!(held(), 131);
-        take(&tokens, 196, over).await;
-        assert_eq!(held(), 66);
+        assert_eq!(count(), 131);
+        take(&tokens, 196, expired).await;
+        assert_eq!(count(), 66);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_token_serves_until_it_is_due_and_not_a_moment_longer() {
-        let tokens = Tokens::default();
+    async fn token_is_used_until_its_renewal_time() {
+        let tokens = TokenCache::default();
         let access = Access { tenant: "a".into(), credentials: Credentials::new("key", "secret") };
         let get = async |value: &str| {
             let renew_at = Instant::now() + Duration::from_secs(10);
-            let fresh = async || Ok(Token { value: value.into(), renew_at });
-            tokens.get(&access, fresh).await.expect("a token").expose_secret().to_owned()
+            let sign_in = async || Ok(Token { value: value.into(), renew_at });
+            tokens.get(&access, sign_in).await.expect("a token").expose_secret().to_owned()
         };
         assert_eq!(get("first").await, "first");
         tokio::time::advance(Duration::from_millis(9_999)).await;

@@ -1,21 +1,21 @@
-//! Who holds a tenant: one plan, whichever way the question is asked.
+//! Which plan holds a tenant. The cache and a live read answer it by the same rule.
 
-use k8s_openapi::jiff::Timestamp;
+use std::fmt::Display;
+
+use jiff::Timestamp;
 use kube::ResourceExt;
 
-use crate::api::plan::{CONTRACT_FINALIZER, ManagementPolicy, PremiumSupportPlan};
+use crate::api::plan::{ManagementPolicy, PremiumSupportPlan};
+use crate::domain::facts::{Claim, Record};
 
-/// A plan as far as its claim to its tenant goes.
+/// What the claim of a plan to its tenant depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "four independent facts of an object, not a state")]
 pub struct Contender {
     /// The UID of the plan.
     pub uid: Box<str>,
-    /// Whether it carries our finalizer.
-    pub finalizer: bool,
-    /// Whether it has recorded the id of a contract under that finalizer.
-    pub contracted: bool,
-    /// Whether it only watches.
+    /// The record of the plan.
+    pub record: Record,
+    /// Whether its managementPolicy is Observe.
     pub observes: bool,
     /// Whether it is being deleted.
     pub deleting: bool,
@@ -24,65 +24,76 @@ pub struct Contender {
 }
 
 impl Contender {
-    /// What a plan puts forward.
+    /// The contender of a plan.
     #[must_use]
     pub fn of(plan: &PremiumSupportPlan) -> Self {
-        let finalizer = plan.finalizers().iter().any(|name| name == CONTRACT_FINALIZER);
         Self {
             uid: plan.uid().unwrap_or_default().into(),
-            finalizer,
-            contracted: finalizer && plan.status.as_ref().is_some_and(|status| status.id.is_some()),
+            record: Record::of(plan),
             observes: plan.spec.management_policy == ManagementPolicy::Observe,
-            deleting: plan.metadata.deletion_timestamp.is_some(),
+            deleting: plan.is_being_deleted(),
             created: plan.creation_timestamp().map_or(Timestamp::MAX, |time| time.0),
         }
     }
 
-    /// With the finalizer a plan holds on, whatever it wants by now. Without it, one that only watches or is going claims nothing.
+    /// A plan with the finalizer always claims its tenant. Without it, a plan that only watches or is being deleted
+    /// claims nothing.
     fn claims(&self) -> bool {
-        self.finalizer || !(self.observes || self.deleting)
+        self.record.has_finalizer() || !(self.observes || self.deleting)
     }
 
-    /// Smaller comes first. Plans with the finalizer go before those without, and among them one with a contract: two of them
-    /// can only be there together for a moment, when both put it on before either saw the other's.
+    /// The smallest rank holds the tenant. A plan with the finalizer precedes those without, and among them one with a
+    /// contract: two plans carry the finalizer only for a moment, when each added it before it saw the finalizer of the
+    /// other.
     fn rank(&self) -> (bool, bool, Timestamp, &str) {
-        (!self.contracted, !self.finalizer, self.created, &self.uid)
+        (self.record.owned().is_none(), !self.record.has_finalizer(), self.created, &self.uid)
     }
 }
 
-/// The one that holds the tenant, if any of them claims it.
-pub fn holder<'a, T>(
-    plans: impl IntoIterator<Item = &'a T>,
-    contender: impl Fn(&'a T) -> &'a Contender,
-) -> Option<&'a T> {
-    plans
-        .into_iter()
-        .filter(|plan| contender(plan).claims())
-        .min_by(|one, other| contender(one).rank().cmp(&contender(other).rank()))
+/// Whether this plan holds the tenant of these plans.
+pub fn claim_of<'a, K>(own: &K, plans: impl IntoIterator<Item = (&'a K, &'a Contender)>) -> Claim
+where
+    K: PartialEq + Display + 'a,
+{
+    let claiming = plans.into_iter().filter(|(_, contender)| contender.claims());
+    match claiming.min_by(|(_, one), (_, other)| one.rank().cmp(&other.rank())) {
+        Some((holder, _)) if holder != own => Claim::HeldBy(holder.to_string().into()),
+        Some(_) | None => Claim::Ours,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::plan::CONTRACT_FINALIZER;
+    use crate::domain::contract::ContractId;
 
     fn contender(uid: &str, created: i64) -> Contender {
         Contender {
             uid: uid.into(),
-            finalizer: false,
-            contracted: false,
+            record: Record::None,
             observes: false,
             deleting: false,
             created: Timestamp::from_second(created).expect("in range"),
         }
     }
 
-    fn held_by(contenders: &[Contender]) -> Option<&str> {
-        holder(contenders, |contender| contender).map(|contender| &*contender.uid)
+    fn owned() -> Record {
+        Record::Owned(ContractId::parse("F000000000001").expect("well formed"))
+    }
+
+    /// The UID of the plan that holds the tenant, as another plan sees it.
+    fn held_by(contenders: &[Contender]) -> Claim {
+        claim_of(&"none".into(), contenders.iter().map(|contender| (&contender.uid, contender)))
+    }
+
+    fn held(uid: &str) -> Claim {
+        Claim::HeldBy(uid.into())
     }
 
     #[test]
-    fn what_a_plan_puts_forward_is_read_from_the_object() {
-        let of = |metadata: serde_json::Value, observe: bool, id: bool| {
+    fn a_contender_is_read_from_the_plan() {
+        let of = |metadata: serde_json::Value, observe: bool, id: Option<&str>| {
             let plan = serde_json::from_value::<PremiumSupportPlan>(serde_json::json!({
                 "metadata": metadata,
                 "spec": {
@@ -90,51 +101,61 @@ mod tests {
                     "credentialsSecretRef": { "name": "secret" },
                     "managementPolicy": if observe { "Observe" } else { "Manage" },
                 },
-                "status": { "id": id.then_some("F000000000001"), "observedGeneration": 1 },
+                "status": { "id": id, "observedGeneration": 1 },
             }));
             Contender::of(&plan.expect("a plan"))
         };
+        let id = Some("F000000000001");
         let time = "1970-01-01T00:00:07Z";
-        let plain = contender("a", 7);
-        assert_eq!(of(serde_json::json!({ "uid": "a", "creationTimestamp": time }), false, true), plain);
-        let bare = Contender { uid: "".into(), created: Timestamp::MAX, observes: true, ..plain.clone() };
-        assert_eq!(of(serde_json::json!({}), true, false), bare);
+        assert_eq!(of(serde_json::json!({ "uid": "a", "creationTimestamp": time }), false, None), contender("a", 7));
+        let empty = Contender { uid: "".into(), created: Timestamp::MAX, observes: true, ..contender("a", 7) };
+        assert_eq!(of(serde_json::json!({}), true, None), empty);
         let metadata = serde_json::json!({
             "uid": "a", "creationTimestamp": time, "deletionTimestamp": time, "finalizers": [CONTRACT_FINALIZER],
         });
-        let owner = Contender { finalizer: true, contracted: true, deleting: true, ..plain };
-        assert_eq!(of(metadata.clone(), false, true), owner);
-        assert_eq!(of(metadata, false, false), Contender { contracted: false, ..owner });
+        let owner = Contender { record: owned(), deleting: true, ..contender("a", 7) };
+        assert_eq!(of(metadata.clone(), false, id), owner);
+        let open = Contender { record: Record::Open, ..owner };
+        assert_eq!(of(metadata.clone(), false, None), open);
+        assert_eq!(of(metadata, false, Some("not an id")), open);
         let foreign = serde_json::json!({ "uid": "a", "creationTimestamp": time, "finalizers": ["another.example"] });
-        assert_eq!(of(foreign, false, true), contender("a", 7));
+        assert_eq!(of(foreign, false, None), contender("a", 7));
     }
 
     #[test]
-    fn the_plan_with_the_finalizer_holds_however_young_it_is() {
-        let young = Contender { finalizer: true, ..contender("b", 9) };
-        assert_eq!(held_by(&[contender("a", 1), young]), Some("b"));
+    fn a_plan_holds_its_tenant_if_no_other_plan_precedes_it() {
+        let (one, other) = (contender("a", 1), contender("b", 2));
+        let plans = || [&one, &other].map(|contender| (&contender.uid, contender));
+        assert_eq!(claim_of(&one.uid, plans()), Claim::Ours);
+        assert_eq!(claim_of(&other.uid, plans()), held("a"));
+        assert_eq!(held_by(&[]), Claim::Ours);
     }
 
     #[test]
-    fn among_plans_without_it_the_oldest_holds_and_then_the_smallest_uid() {
-        assert_eq!(held_by(&[contender("a", 2), contender("b", 1)]), Some("b"));
-        assert_eq!(held_by(&[contender("b", 1), contender("a", 1)]), Some("a"));
+    fn a_plan_with_the_finalizer_precedes_older_plans() {
+        let young = Contender { record: Record::Open, ..contender("b", 9) };
+        assert_eq!(held_by(&[contender("a", 1), young]), held("b"));
     }
 
     #[test]
-    fn one_that_only_watches_or_is_going_claims_nothing_without_the_finalizer() {
-        let watching = Contender { observes: true, ..contender("a", 1) };
-        let going = Contender { deleting: true, ..contender("b", 2) };
-        assert_eq!(held_by(&[watching.clone(), going, contender("c", 3)]), Some("c"));
-        let owner = Contender { finalizer: true, ..watching };
-        assert_eq!(held_by(&[owner, contender("c", 0)]), Some("a"));
-        assert_eq!(held_by(&[]), None);
+    fn without_finalizers_the_oldest_plan_holds_and_then_the_smallest_uid() {
+        assert_eq!(held_by(&[contender("a", 2), contender("b", 1)]), held("b"));
+        assert_eq!(held_by(&[contender("b", 1), contender("a", 1)]), held("a"));
     }
 
     #[test]
-    fn of_two_with_the_finalizer_the_one_with_a_contract_holds() {
-        let older = Contender { finalizer: true, ..contender("a", 1) };
-        let owner = Contender { finalizer: true, contracted: true, ..contender("b", 2) };
-        assert_eq!(held_by(&[older, owner]), Some("b"));
+    fn without_the_finalizer_an_observing_or_deleted_plan_claims_nothing() {
+        let observing = Contender { observes: true, ..contender("a", 1) };
+        let deleted = Contender { deleting: true, ..contender("b", 2) };
+        assert_eq!(held_by(&[observing.clone(), deleted, contender("c", 3)]), held("c"));
+        let owner = Contender { record: Record::Open, ..observing };
+        assert_eq!(held_by(&[owner, contender("c", 0)]), held("a"));
+    }
+
+    #[test]
+    fn of_two_plans_with_the_finalizer_the_one_with_a_contract_holds() {
+        let older = Contender { record: Record::Open, ..contender("a", 1) };
+        let owner = Contender { record: owned(), ..contender("b", 2) };
+        assert_eq!(held_by(&[older, owner]), held("b"));
     }
 }

@@ -1,67 +1,97 @@
-//! What every pass of the loop needs, put together once when a replica begins to lead.
+//! What every reconcile needs. It is created once, when this replica starts to lead.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kube::Client;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, Client};
 
-use crate::api::credentials::CredentialsSecret;
-use crate::api::key::Key;
+use crate::api::key::ObjectKey;
+use crate::api::plan::PremiumSupportPlan;
 use crate::clock::Clock;
-use crate::controller::tenant_locks::TenantLocks;
 use crate::domain::facts::Settings;
 use crate::fic::FicClient;
 use crate::index::Index;
-use crate::index::triggers::Triggers;
+use crate::index::scope::Scope;
+use crate::index::triggers::{Affected, Triggers};
 use crate::leader_election::Leadership;
-use crate::metrics::Metrics;
+use crate::metrics::KubernetesMetrics;
+use crate::reconcile::error::Error;
+use crate::reconcile::metrics::ReconcileMetrics;
 use crate::reconcile::state::PlanStates;
+use crate::secret_finalizer::SecretFinalizer;
 
-/// What every pass needs.
+/// What every reconcile needs.
 pub struct Context {
-    /// The API server.
+    /// The client of the API server.
     pub client: Client,
-    /// FIC.
+    /// The client of FIC.
     pub fic: Arc<FicClient>,
-    /// The Secrets of our type.
-    pub secrets: Store<CredentialsSecret>,
-    /// Who belongs to whom.
-    pub directory: Arc<Index>,
-    /// Where others are woken.
-    pub bells: Triggers,
-    /// Which plan of a tenant has its turn.
-    pub turns: TenantLocks,
-    /// The right to act.
-    pub lead: Leadership,
+    /// The plans of each tenant and Secret.
+    pub index: Arc<Index>,
+    /// The finalizers of credentials Secrets.
+    pub secret_finalizer: Arc<SecretFinalizer>,
+    /// Triggers reconciles of other plans.
+    pub triggers: Triggers,
+    /// Whether this replica leads.
+    pub leadership: Leadership,
     /// The flags that decisions depend on.
     pub settings: Settings,
-    /// The namespaces watched; none: all.
-    pub namespaces: Vec<String>,
-    /// Only plans with certain labels are this operator's: there may be others, and plans that it does not see.
-    pub is_shard: bool,
-    /// The name of this replica.
+    /// What this operator watches.
+    pub scope: Scope,
+    /// The name of this process, for Events.
     pub identity: String,
-    /// The metrics.
-    pub metrics: Arc<Metrics>,
+    /// Metrics of reconciles.
+    pub metrics: ReconcileMetrics,
+    /// Metrics of requests to the API server.
+    pub kubernetes_metrics: KubernetesMetrics,
     /// The clocks.
     pub clock: Clock,
-    /// What is remembered of each plan.
-    pub notes: Arc<PlanStates>,
-    /// Set when the process is to end: what was begun is finished, and nothing new is begun.
+    /// What is kept of each plan between reconciles.
+    pub states: PlanStates,
+    /// Whether the process is shutting down: a reconcile finishes its request and starts no other.
     pub stopping: AtomicBool,
-    /// Set once it has been said that the definition may not be read.
-    pub definition_unreadable: AtomicBool,
+    /// Whether the log already says that the CRD cannot be read.
+    pub crd_unreadable: AtomicBool,
 }
 
 impl Context {
-    /// A Secret of our type, as the cache has it.
-    pub fn secret(&self, key: &Key) -> Option<Arc<CredentialsSecret>> {
-        self.secrets.get(&ObjectRef::new(&key.name).within(&key.namespace))
-    }
-
-    /// Whether the process is to end.
+    /// Whether the process is shutting down.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Requires that this replica holds the lease for certain, before each write.
+    pub(super) fn require_lease(&self) -> Result<(), Error> {
+        if self.leadership.holds_lease() { Ok(()) } else { Err(Error::NotLeader) }
+    }
+
+    /// The plans of a namespace.
+    pub(super) fn plans(&self, namespace: &str) -> Api<PremiumSupportPlan> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// Publishes a plan from a watch event.
+    pub fn plan_watched(&self, plan: &PremiumSupportPlan) {
+        self.publish(self.index.put(plan), plan);
+    }
+
+    /// Publishes a plan as returned by a write or a live read.
+    pub(super) fn plan_written(&self, plan: &PremiumSupportPlan) {
+        self.publish(self.index.update(plan), plan);
+    }
+
+    /// The index comes first: from then on it shows the use of a Secret that [`SecretFinalizer`] knew of until now.
+    fn publish(&self, affected: Affected, plan: &PremiumSupportPlan) {
+        self.triggers.enqueue_affected(affected);
+        self.secret_finalizer.plan_updated(&ObjectKey::of(plan));
+    }
+
+    /// Removes a deleted plan.
+    pub fn plan_deleted(&self, key: &ObjectKey) {
+        if let Some(uid) = self.index.uid(key) {
+            self.states.remove(&uid);
+        }
+        self.triggers.enqueue_affected(self.index.remove(key));
+        self.secret_finalizer.plan_updated(key);
     }
 }

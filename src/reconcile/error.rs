@@ -1,66 +1,83 @@
-//! What ends a pass before its decision has come to rest. None of it is the plan's own state, so none of it is reported there.
+//! What aborts a reconcile before it has decided to end. None of it is a state of the plan, so none of it is reported
+//! in the status.
 
+use strum::IntoStaticStr;
 use thiserror::Error;
 
-/// Why a pass was broken off.
-#[derive(Debug, Error)]
+use crate::fic::NotLeader;
+use crate::secret_finalizer;
+
+/// Why a reconcile was aborted.
+#[derive(Debug, Error, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Error {
-    /// The object was changed meanwhile; the watch brings the change.
-    #[error("the object was changed meanwhile")]
+    /// An object changed since it was read. The watch returns the change.
+    #[error("the object changed since it was read")]
     Conflict,
-    /// The plan is gone.
-    #[error("the plan is gone")]
+    /// The plan was deleted.
+    #[error("the plan was deleted")]
     Gone,
-    /// The Secret is just being let go by another plan.
-    #[error("the Secret is just being let go")]
+    /// The finalizer of the Secret is being removed.
+    #[error("the finalizer of the Secret is being removed")]
     SecretBusy,
-    /// This replica is not sure to lead.
-    #[error("this replica is not sure to lead")]
-    NotLeading,
-    /// The process is to end.
+    /// This replica may not hold the lease any more.
+    #[error("this replica does not hold the lease")]
+    #[strum(serialize = "not_leading")]
+    NotLeader,
+    /// The process is shutting down.
     #[error("the operator is shutting down")]
     Stopping,
-    /// The API server could not be asked.
-    #[error("the API server")]
+    /// A request to the API server failed.
+    #[error("the request to the API server failed")]
+    #[strum(serialize = "kubernetes_error")]
     Kubernetes(#[source] kube::Error),
-    /// A decision that cannot be carried out: a defect of the operator.
-    #[error("defect: {0}")]
+    /// A decision cannot be executed: a bug in the operator.
+    #[error("bug: {0}")]
     Bug(&'static str),
 }
 
 impl Error {
-    /// Whether a write may have taken effect all the same.
+    /// Whether a write may have taken effect anyway.
     #[must_use]
     pub fn leaves_in_doubt(&self) -> bool {
         match self {
             Self::Kubernetes(_) => true,
-            Self::Conflict | Self::Gone | Self::SecretBusy | Self::NotLeading | Self::Stopping | Self::Bug(_) => false,
+            Self::Conflict | Self::Gone | Self::SecretBusy | Self::NotLeader | Self::Stopping | Self::Bug(_) => false,
         }
     }
 
     /// A fixed name for metrics.
     #[must_use]
     pub fn category(&self) -> &'static str {
-        match self {
-            Self::Conflict => "conflict",
-            Self::Gone => "gone",
-            Self::SecretBusy => "secret_busy",
-            Self::NotLeading => "not_leading",
-            Self::Stopping => "stopping",
-            Self::Kubernetes(_) => "kubernetes_error",
-            Self::Bug(_) => "defect",
-        }
+        self.into()
     }
 }
 
 impl From<kube::Error> for Error {
     fn from(error: kube::Error) -> Self {
-        // Not there any more is a change like any other.
+        // A deleted object is a change like any other.
         if let kube::Error::Api(status) = &error
             && (status.code == 409 || status.code == 404)
         {
             return Self::Conflict;
         }
         Self::Kubernetes(error)
+    }
+}
+
+impl From<secret_finalizer::Error> for Error {
+    fn from(error: secret_finalizer::Error) -> Self {
+        match error {
+            secret_finalizer::Error::Conflict => Self::Conflict,
+            secret_finalizer::Error::Releasing => Self::SecretBusy,
+            secret_finalizer::Error::NotLeader => Self::NotLeader,
+            secret_finalizer::Error::Kubernetes(error) => Self::Kubernetes(error),
+        }
+    }
+}
+
+impl From<NotLeader> for Error {
+    fn from(_: NotLeader) -> Self {
+        Self::NotLeader
     }
 }

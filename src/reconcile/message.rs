@@ -1,23 +1,26 @@
-//! The sentences of the conditions: what happened, what the operator will do, and what the reader can do.
+//! The messages of the conditions: what happened, what the operator does next, and what the reader can do.
 //!
-//! A sentence must not change while nothing changes, or the status would be written again and again: no counts, no times that
-//! pass, no order that varies.
+//! A message must not change while nothing changes, or the status would be written again and again. So it contains no
+//! counters and no elapsed times.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::api::credentials::SecretDefect;
+use crate::domain::contract::ContractId;
 use crate::domain::error::FicError;
-use crate::domain::ready_state::{Abolishing, ReadyState};
+use crate::domain::ready_state::{AbolishProgress, ReadyState};
 
-/// The most bytes of a message: the note of an Event may have 1,024.
-pub(crate) const LONGEST: usize = 990;
+/// The maximum length of a message in bytes. The note of an Event may have 1,024.
+pub(crate) const MAX_LENGTH: usize = 990;
 
-/// What a sentence may mention of the plan.
+/// What a message may mention of the plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// The tenant.
     pub tenant: &'a str,
+    /// The namespace of the plan and its Secret.
+    pub namespace: &'a str,
     /// The name of the Secret.
     pub secret: &'a str,
     /// Whether the plan is being deleted.
@@ -26,250 +29,220 @@ pub struct Subject<'a> {
 
 /// The message of the `Ready` condition.
 #[must_use]
-pub fn message(situation: &ReadyState, subject: Subject<'_>) -> String {
-    let mut text = sentence(situation, subject);
-    if subject.deleting && leaves_plan_hanging(situation) {
+pub fn message(state: &ReadyState, subject: Subject<'_>) -> String {
+    let mut text = sentences(state, subject);
+    if subject.deleting && state.reason().blocks_deletion() {
         text.push_str(
-            " This plan is being deleted and stays until its contract is gone; to let it go without abolishing the \
-             contract, set deletionPolicy: Retain.",
+            " This plan is being deleted and remains until its contract is abolished. To delete the plan without abolishing the contract, set \
+             deletionPolicy: Retain.",
         );
     }
-    if text.len() > LONGEST {
-        text.truncate(text.floor_char_boundary(LONGEST));
+    if text.len() > MAX_LENGTH {
+        text.truncate(text.floor_char_boundary(MAX_LENGTH));
         text.push('…');
     }
     text
 }
 
-fn sentence(situation: &ReadyState, subject: Subject<'_>) -> String {
-    let Subject { tenant, secret, .. } = subject;
-    match situation {
-        ReadyState::Contracted { id, observed: false } => {
-            format!("Contract {id} is in force. It is looked at from time to time; nothing needs to be done.")
-        }
-        ReadyState::Contracted { id, observed: true } => {
-            format!(
-                "Contract {id} is in force. managementPolicy is Observe: it is only watched. To have the plan keep it set \
-                 managementPolicy: Manage."
-            )
-        }
-        ReadyState::Purchasing { cause: None } => format!(
-            "A create may have been sent for tenant {tenant} and its outcome is not known. FIC is being asked whether the contract \
-             exists before anything is sent again; nothing needs to be done."
+fn sentences(state: &ReadyState, subject: Subject<'_>) -> String {
+    let Subject { tenant, namespace, secret, .. } = subject;
+    match state {
+        ReadyState::Contracted { id, observed: false } => format!("Contract {id} is active."),
+        ReadyState::Contracted { id, observed: true } => format!(
+            "Contract {id} is active. managementPolicy is Observe, so the operator only reports it. To let this plan manage it, set \
+             managementPolicy: Manage; if this plan did not create the contract, also set adoptionPolicy: IfPresent."
         ),
-        ReadyState::Purchasing { cause: Some(cause) } => format!(
-            "A create was sent for tenant {tenant} and its outcome is not known ({}). FIC is being asked whether the contract \
-             exists before anything is sent again; nothing needs to be done.",
-            brief(cause)
+        ReadyState::Preparing => format!("The operator is about to buy or adopt a contract for tenant {tenant}."),
+        ReadyState::Purchasing { cause } => format!(
+            "A create request for tenant {tenant} may have been sent, and its outcome is not known{}. The operator checks FIC for the contract \
+             before it sends another request.",
+            cause.as_ref().map(|cause| format!(" (last error: {})", brief(cause))).unwrap_or_default()
         ),
-        ReadyState::Repurchasing { lost } => format!(
-            "Contract {lost} is gone, abolished outside of Kubernetes. It is bought again; to prevent that the next time, set \
+        ReadyState::Recreating { lost } => format!(
+            "Contract {lost} was abolished outside of Kubernetes. The operator buys it again. To prevent this in the future, set \
              recreationPolicy: Never."
         ),
         ReadyState::Processing { id } => {
-            format!(
-                "FIC is working on contract {id}. Its state is looked at until it is completed; nothing needs to be done."
-            )
+            format!("FIC is processing an operation on contract {id}. The operator checks it until it is completed.")
         }
-        ReadyState::Abolishing(abolishing) => abolishing_sentence(abolishing, tenant),
+        ReadyState::Abolishing(progress) => abolishing(progress, tenant),
         ReadyState::CredentialsMissing => format!(
-            "Secret {secret} does not exist in this namespace. The plan goes on as soon as it does: create it with type \
-             fic.ntt.com/credentials and the keys apiKey and apiSecret."
+            "Secret \"{secret}\" does not exist in namespace \"{namespace}\". Create it with type fic.ntt.com/credentials and the keys apiKey \
+             and apiSecret; the operator continues as soon as it exists."
         ),
-        ReadyState::CredentialsLeaving => format!(
-            "Secret {secret} is being deleted, so nothing new is bought with it. Name another Secret in credentialsSecretRef, or \
-             create it again once it is gone."
+        ReadyState::CredentialsDeleting => format!(
+            "Secret \"{secret}\" is being deleted, so the operator does not buy a contract with it. Refer to another Secret in \
+             credentialsSecretRef, or create the Secret again after it is deleted."
         ),
-        ReadyState::CredentialsInvalid(defect) => defect_sentence(defect, secret),
-        ReadyState::Troubled(trouble) => trouble_sentence(trouble, subject),
-        ReadyState::NotObserved { trouble, silence } => format!(
-            "The contract could not be looked at for {} or more ({}). It is looked for again and again, ever more slowly; it was in \
-             force when last seen. If this lasts, see to the network and to the operator's endpoints.",
-            in_words(*silence),
-            brief(trouble)
+        ReadyState::CredentialsInvalid(defect) => credentials_invalid(defect, secret),
+        ReadyState::RequestFailed(error) => request_failed(error, subject),
+        ReadyState::NotObserved { error, duration } => format!(
+            "No read from FIC has succeeded for at least {} (last error: {}). The contract was active when it was last read. The operator retries \
+             with exponential backoff. If this lasts, check the network and the endpoints of the operator.",
+            duration_text(*duration),
+            brief(error)
         ),
         ReadyState::NotContracted => format!(
-            "Tenant {tenant} has no Premium contract. managementPolicy is Observe, so none is bought; the tenant is looked at \
-             again from time to time. To buy one set managementPolicy: Manage."
+            "Tenant {tenant} has no Premium contract. managementPolicy is Observe, so the operator does not buy one and checks the tenant \
+             periodically. To buy a contract, set managementPolicy: Manage."
         ),
         ReadyState::Suspended => {
-            "The plan is suspended: nothing is looked at and nothing is changed. Set suspend: false to go on.".into()
+            "The plan is suspended. The operator sends no requests for it and changes nothing. To resume, set suspend: false.".into()
         }
-        ReadyState::AlreadyContracted { id, replaced } => already_sentence(id.as_ref(), replaced.as_ref(), tenant),
+        ReadyState::AlreadyContracted { id, replaced } => already_contracted(id.as_ref(), replaced.as_ref(), tenant),
         ReadyState::ContractLost { id } => format!(
-            "Contract {id} is gone, abolished outside of Kubernetes, and recreationPolicy is Never. To buy it again set \
-             recreationPolicy: IfLost; to be rid of the plan, delete it."
+            "Contract {id} was abolished outside of Kubernetes, and recreationPolicy is Never. To buy it again, set recreationPolicy: IfLost. \
+             Otherwise delete the plan."
         ),
         ReadyState::TenantClaimed { holder } => format!(
-            "Tenant {tenant} is held by PremiumSupportPlan {holder}: one plan holds a tenant. This one makes no calls, and takes over \
-             when that one is gone; delete one of the two."
+            "PremiumSupportPlan {holder} holds tenant {tenant}, and only one plan can hold a tenant. The operator sends no requests for this \
+             plan, and continues with it when the other plan is deleted. Delete this plan; or delete the other one, which abolishes its contract \
+             unless it has deletionPolicy: Retain."
         ),
-        ReadyState::OperationFailed { id, why } => {
-            let mut text = format!("FIC says that the last operation on contract {id} failed");
-            match why {
-                Some(why) => {
-                    let _ = write!(text, ": \"{why}\". ");
-                }
-                None => text.push_str(" and does not say why. "),
-            }
-            text.push_str(
-                "Have the vendor's support mend it; the contract is looked at again from time to time, and at once when the \
-                 annotation fic.ntt.com/reconcile-requested-at changes.",
-            );
-            text
-        }
-        ReadyState::OperationTimedOut { id, after } => format!(
-            "FIC has been working on contract {id} for more than {}. It is looked at more slowly from now on and the plan goes on by \
-             itself once FIC has finished; ask the vendor's support.",
-            in_words(*after)
+        ReadyState::OperationFailed { id, cause } => operation_failed(id, cause.as_deref(), subject.deleting),
+        ReadyState::OperationTimedOut { id, timeout } => format!(
+            "FIC has been processing contract {id} for more than {}. The operator now checks it at the resync interval, and continues when FIC \
+             has finished. Contact NTT support.",
+            duration_text(*timeout)
         ),
         ReadyState::MenuMismatch { id, menu } => format!(
-            "Contract {id} is on the menu {menu}, not on the wanted one. FIC has no call that changes it, so it is left alone; \
-             change it in the vendor's portal."
+            "Contract {id} is on menu {menu}, which differs from the plan. The FIC API cannot change the menu, so the operator does not change \
+             the contract. Change the menu in the portal."
         ),
     }
 }
 
-fn abolishing_sentence(abolishing: &Abolishing, tenant: &str) -> String {
-    match abolishing {
-        Abolishing::WaitingForOperation(id) => format!(
-            "FIC is still working on contract {id}. It is abolished as soon as FIC has finished; nothing needs to be done."
-        ),
-        Abolishing::UnderWay(id) => {
+fn abolishing(progress: &AbolishProgress, tenant: &str) -> String {
+    match progress {
+        AbolishProgress::WaitingForOperation(id) => {
             format!(
-                "Contract {id} is being abolished. It is looked for until FIC no longer shows it; nothing needs to be done."
+                "FIC is still processing an operation on contract {id}. The operator abolishes it as soon as FIC has finished."
             )
         }
-        Abolishing::Busy(id, words) => format!(
-            "FIC does not take the delete of contract {id} yet{}. It is sent again; nothing needs to be done.",
-            quoted(words)
+        AbolishProgress::InProgress(id) => {
+            format!("Contract {id} is being abolished. The operator checks FIC until the contract is gone.")
+        }
+        AbolishProgress::Conflict(id, message) => format!(
+            "FIC does not accept the delete request for contract {id} yet{}. The operator retries with exponential backoff.",
+            quoted(message)
         ),
-        Abolishing::LookingForCreate => format!(
-            "A create may have been sent for tenant {tenant} and its outcome is not known. FIC is being asked several times whether \
-             there is a contract before the plan goes; nothing needs to be done."
+        AbolishProgress::CheckingCreate => format!(
+            "A create request for tenant {tenant} may have been sent, and its outcome is not known. The operator checks FIC for a contract \
+             several times before it removes the plan."
         ),
-        Abolishing::MakingSure(id) => format!(
-            "FIC does not show contract {id}. It is asked several times, since a contract that it does not show yet would be left \
-             behind; nothing needs to be done."
+        AbolishProgress::ConfirmingAbsence(id) => format!(
+            "FIC does not show contract {id}. The operator confirms this several times, because a response of FIC may be out of date."
         ),
     }
 }
 
-fn already_sentence(
-    id: Option<&crate::domain::contract::ContractId>,
-    replaced: Option<&crate::domain::contract::ContractId>,
-    tenant: &str,
-) -> String {
+fn already_contracted(id: Option<&ContractId>, replaced: Option<&ContractId>, tenant: &str) -> String {
     let what = match (id, replaced) {
-        (Some(id), Some(own)) => format!("Contract {own} is gone and tenant {tenant} holds contract {id} instead"),
+        (Some(id), Some(own)) => format!("Contract {own} is gone, and tenant {tenant} has contract {id} instead"),
         (Some(id), None) => format!("Tenant {tenant} already has contract {id}"),
-        (None, _) => format!("FIC says that tenant {tenant} already has a contract, though it does not show it yet"),
+        (None, _) => {
+            return format!(
+                "FIC refused the create request for tenant {tenant} with a conflict, but does not list a contract yet. The operator retries with \
+                 exponential backoff."
+            );
+        }
     };
     format!(
-        "{what}, which this plan did not create, so it is left alone. To take it over set adoptionPolicy: IfPresent; to only watch it \
-         set managementPolicy: Observe."
+        "{what}, which this plan did not create. The operator does not change it. To adopt it, set adoptionPolicy: IfPresent. To only report \
+         it, set managementPolicy: Observe."
     )
 }
 
-fn defect_sentence(defect: &SecretDefect, secret: &str) -> String {
+fn operation_failed(id: &ContractId, cause: Option<&str>, deleting: bool) -> String {
+    let mut text = format!("FIC reports that the last operation on contract {id} failed");
+    match cause {
+        Some(cause) => {
+            let _ = write!(text, ": \"{cause}\". ");
+        }
+        None => text.push_str(" and gives no cause. "),
+    }
+    text.push_str(if deleting {
+        "The operator sends the delete request again at the resync interval. Contact NTT support. To send it at once, change the annotation \
+         fic.ntt.com/reconcile-requested-at."
+    } else {
+        "The operator checks the contract at the resync interval. Contact NTT support. To check it at once, change the annotation \
+         fic.ntt.com/reconcile-requested-at."
+    });
+    text
+}
+
+fn credentials_invalid(defect: &SecretDefect, secret: &str) -> String {
     match defect {
         SecretDefect::WrongType => format!(
-            "Secret {secret} is not of type fic.ntt.com/credentials, so it is not read. The type of a Secret cannot be changed: \
-             delete it and create it again with that type and the keys apiKey and apiSecret."
+            "Secret \"{secret}\" does not have type fic.ntt.com/credentials, so the operator does not read it. The type of a Secret is \
+             immutable: delete the Secret, and create it again with that type and the keys apiKey and apiSecret."
         ),
         SecretDefect::KeyMissing(key) => {
-            format!("Secret {secret} has no key {key}. Add it; the plan then goes on by itself.")
+            format!("Secret \"{secret}\" has no key {key}. Add it; the operator continues as soon as it exists.")
         }
         SecretDefect::KeyEmpty(key) => {
-            format!("The key {key} of Secret {secret} is empty. Set it; the plan then goes on by itself.")
+            format!("Key {key} of Secret \"{secret}\" is empty. Set it; the operator continues as soon as it is set.")
         }
-        SecretDefect::NotUtf8(key) => {
-            format!("The key {key} of Secret {secret} is not text. Set it; the plan then goes on by itself.")
-        }
+        SecretDefect::NotUtf8(key) => format!(
+            "Key {key} of Secret \"{secret}\" is not UTF-8 text. Correct it; the operator continues as soon as it is corrected."
+        ),
     }
 }
 
-fn trouble_sentence(trouble: &FicError, subject: Subject<'_>) -> String {
+fn request_failed(error: &FicError, subject: Subject<'_>) -> String {
     let Subject { tenant, secret, .. } = subject;
-    match trouble {
-        FicError::Unavailable { .. } | FicError::Conflict { .. } => {
-            format!(
-                "FIC cannot be reached or does not answer properly ({}). It is tried again, ever more slowly; if \
-                 it lasts, see to the network and to the operator's endpoints.",
-                brief(trouble)
-            )
-        }
+    match error {
+        FicError::Unavailable { .. } | FicError::Conflict { .. } => format!(
+            "FIC cannot be reached or does not answer properly ({}). The operator retries with exponential backoff. If this lasts, check the \
+             network and the endpoints of the operator.",
+            brief(error)
+        ),
         FicError::RateLimited { .. } => {
-            "FIC asks for fewer calls (HTTP 429). The operator waits for as long as it is asked to and then \
-             goes on; nothing needs to be done."
+            "FIC or Keystone limits the rate of requests (HTTP 429). The operator honours Retry-After, or retries with exponential backoff."
                 .into()
         }
-        FicError::AuthenticationFailed { words } => format!(
-            "Keystone refuses the credentials in Secret {secret} for tenant {tenant}{}. Correct apiKey and apiSecret; the plan then goes \
-             on at once.",
-            quoted(words)
+        FicError::AuthenticationFailed { message } => format!(
+            "Keystone rejects the credentials in Secret \"{secret}\" for tenant {tenant}{}. Correct apiKey and apiSecret; the operator \
+             continues as soon as the Secret changes.",
+            quoted(message)
         ),
-        FicError::PermissionDenied { words } => format!(
-            "The API user of Secret {secret} may not do this for tenant {tenant}{}. Give it the IAM permissions for the paths \
-             /keystone and /fic-eri; it is tried again from time to time.",
-            quoted(words)
+        FicError::PermissionDenied { message } => format!(
+            "The API user in Secret \"{secret}\" is not allowed to make this request for tenant {tenant}{}. Grant it the IAM permissions for \
+             the paths /keystone and /fic-eri. The operator retries periodically.",
+            quoted(message)
         ),
-        FicError::Rejected { words } => format!(
-            "FIC rejects the request for tenant {tenant}{}. Mend what it names, or ask the vendor's support; it is tried again from time to \
-             time.",
-            quoted(words)
+        FicError::Rejected { message } => format!(
+            "FIC rejects the request for tenant {tenant}{}. Fix the reported cause, or contact NTT support. The operator retries periodically.",
+            quoted(message)
         ),
-        FicError::Unexpected { what } => format!(
-            "FIC gave an answer that does not belong to the question: {what}. Nothing is done with it. It is tried again from time to \
-             time; ask the vendor's support."
+        FicError::Unexpected { message } => format!(
+            "FIC sent a response that does not match the request: {message}. The operator does not act on it, and retries periodically. Contact \
+             NTT support."
         ),
     }
 }
 
-/// A trouble in a few words.
-fn brief(trouble: &FicError) -> String {
-    match trouble {
-        FicError::Unavailable { what, .. } | FicError::Unexpected { what } => what.to_string(),
-        FicError::RateLimited { .. } => "HTTP 429, fewer calls asked for".into(),
-        FicError::AuthenticationFailed { words } => format!("Keystone refuses the credentials{}", quoted(words)),
-        FicError::PermissionDenied { words } => format!("not permitted{}", quoted(words)),
-        FicError::Rejected { words } => format!("HTTP 400{}", quoted(words)),
-        FicError::Conflict { words } => format!("HTTP 409{}", quoted(words)),
+/// A short description of an error.
+fn brief(error: &FicError) -> String {
+    match error {
+        FicError::Unavailable { message, .. } | FicError::Unexpected { message } => message.to_string(),
+        FicError::RateLimited { .. } => "HTTP 429".into(),
+        FicError::AuthenticationFailed { message } => format!("Keystone rejects the credentials{}", quoted(message)),
+        FicError::PermissionDenied { message } => format!("permission denied{}", quoted(message)),
+        FicError::Rejected { message } => format!("HTTP 400{}", quoted(message)),
+        FicError::Conflict { message } => format!("HTTP 409{}", quoted(message)),
     }
 }
 
-fn quoted(words: &str) -> String {
-    if words.is_empty() { String::new() } else { format!(": \"{words}\"") }
+fn quoted(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": \"{message}\"") }
 }
 
-fn in_words(time: Duration) -> String {
-    let seconds = time.as_secs();
+fn duration_text(duration: Duration) -> String {
+    let seconds = duration.as_secs();
     match seconds {
-        0 => format!("{} ms", time.as_millis()),
+        0 => format!("{} ms", duration.as_millis()),
         1..120 => format!("{seconds} s"),
         120.. => format!("{} minutes", seconds / 60),
-    }
-}
-
-/// Whether a plan that is being deleted may have to stay for long.
-fn leaves_plan_hanging(situation: &ReadyState) -> bool {
-    match situation {
-        ReadyState::Contracted { .. } | ReadyState::Suspended => false,
-        ReadyState::Abolishing(_)
-        | ReadyState::Purchasing { .. }
-        | ReadyState::Repurchasing { .. }
-        | ReadyState::Processing { .. }
-        | ReadyState::CredentialsMissing
-        | ReadyState::CredentialsLeaving
-        | ReadyState::CredentialsInvalid(_)
-        | ReadyState::Troubled(_)
-        | ReadyState::NotObserved { .. }
-        | ReadyState::NotContracted
-        | ReadyState::AlreadyContracted { .. }
-        | ReadyState::ContractLost { .. }
-        | ReadyState::TenantClaimed { .. }
-        | ReadyState::OperationFailed { .. }
-        | ReadyState::OperationTimedOut { .. }
-        | ReadyState::MenuMismatch { .. } => true,
     }
 }

@@ -1,209 +1,202 @@
-//! The loop: observe → decide → act → report, until the decision comes to rest.
+//! The reconcile loop: observe → decide → act → report, until the decision is to end.
+//!
+//! | file | input → output | network |
+//! | --- | --- | --- |
+//! | [`snapshot`] | caches → the plan, its Secret, its claim | none |
+//! | [`crate::domain::decide`] | all that is known → the next step | none; pure |
+//! | [`observe`] | a query → its result | one read |
+//! | [`act`] | a command or a status change → its result | one write |
+//! | [`report`], [`message`] | a status change → status, Events, text | none; pure |
+//! | [`state`] | what is kept between reconciles, and what makes one due | none |
 
 pub mod act;
 pub mod context;
 pub mod error;
+pub mod event;
 pub mod message;
+pub mod metrics;
 pub mod observe;
 pub mod report;
+pub mod snapshot;
 pub mod state;
 
-use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kube::core::DeserializeGuard;
-use kube::runtime::controller::Action;
 use tracing::{debug, error, info, warn};
 
-use crate::api::key::Key;
-use crate::api::plan::{PremiumSupportPlan, version};
-use crate::backoff::{self, spread};
-use crate::domain::decide::{Facts, Requeue, StatusChange, Step, decide};
+use crate::api::plan::PremiumSupportPlan;
+use crate::backoff::{self, jitter};
+use crate::domain::decide::{Facts, Requeue, Step, decide};
 use crate::domain::memory::Memory;
 use crate::domain::run_state::{RunState, StepResult};
-use crate::reconcile::context::Context;
-use crate::reconcile::error::Error;
-use crate::reconcile::state::{PlanState, ReconcileInputs};
 use crate::text;
-use observe::PlanSnapshot;
+use context::Context;
+use error::Error;
+use snapshot::PlanSnapshot;
+use state::{PlanState, ReconcileInputs};
 
-/// More steps than any pass takes: a decision that never rests is a defect, and must not spin.
-const MOST_STEPS: usize = 40;
-/// When the cache is behind our own write; the watch is faster than this.
-const CACHE_CATCH_UP: Duration = Duration::from_secs(1);
+/// More steps than any reconcile takes. A decision that never ends is a bug, and must not loop.
+const MAX_STEPS: usize = 40;
+/// How long to wait for a cache that does not have the operator's own write yet. The watch is usually faster.
+const CACHE_DELAY: Duration = Duration::from_secs(1);
 
-/// One pass over one plan.
+/// Reconciles one plan. Returns when to reconcile it again; `None`: when something changes.
 ///
-/// # Errors
-/// Never: whatever happens is either reported in the plan's status or, when the pass was interrupted, waited out.
-pub async fn reconcile(
-    plan: Arc<DeserializeGuard<PremiumSupportPlan>>,
-    context: Arc<Context>,
-) -> Result<Action, Infallible> {
-    let Ok(plan) = &plan.0 else {
-        // The watch has said so in the log. It wakes us when the object is mended.
-        return Ok(Action::await_change());
+/// It returns no error: a failure is either reported in the status, or retried.
+pub async fn reconcile(plan: PremiumSupportPlan, context: &Context) -> Option<Duration> {
+    let started = Instant::now();
+    let mut snapshot = PlanSnapshot::new(context, plan);
+    let mut state = match due_state(context, &snapshot) {
+        Due::Now(state) => *state,
+        Due::Later(wait) => return wait,
     };
-    let Some(_turn) = context.turns.take(&plan.spec.tenant_id, &Key::of(plan)) else {
-        return Ok(Action::await_change());
-    };
-    let began = Instant::now();
-    let mut view = PlanSnapshot::of(&context, plan.clone());
-    let mut note = match take_note(&context, &view) {
-        Ok(note) => note,
-        Err(rest) => return Ok(rest),
-    };
-    let outcome = pass(&context, &mut view, &mut note.memory).await;
-    let result = outcome.as_ref().map_or_else(Error::category, |_| "rested");
-    let action = conclude(&context, &view, note, outcome);
-    context.metrics.passed(result, began.elapsed());
-    Ok(action)
+    let outcome = run_steps(context, &mut snapshot, &mut state.memory).await;
+    let result = outcome.as_ref().map_or_else(Error::category, |_| "success");
+    let wait = finish(context, &snapshot, state, outcome);
+    context.metrics.record(result, started.elapsed());
+    wait
 }
 
-/// How a pass has come to rest.
-struct Rest {
-    wait: Requeue,
-    /// What it has gone by.
-    stimulus: ReconcileInputs,
+/// Whether a reconcile is due.
+enum Due {
+    /// It is, with what is kept of the plan.
+    Now(Box<PlanState>),
+    /// It is not, before this time or before a change.
+    Later(Option<Duration>),
 }
 
-/// The pass itself: each step is decided on all that is known, and what it brings to light is learnt before the next.
-async fn pass(context: &Context, view: &mut PlanSnapshot, memory: &mut Memory) -> Result<Rest, Error> {
-    let mut pass = RunState::default();
-    for _ in 0..MOST_STEPS {
-        // What the decision goes by. A change that comes with the answer to a write has not been decided on yet.
-        let stimulus = view.stimulus();
+fn due_state(context: &Context, snapshot: &PlanSnapshot) -> Due {
+    let now = context.clock.uptime();
+    let Some(mut state) = context.states.get(snapshot.uid()) else {
+        let memory = Memory::new(&snapshot.facts, now);
+        return Due::Now(Box::new(PlanState { memory, inputs: None, due_at: None, written_version: 0 }));
+    };
+    if snapshot.version().is_some_and(|cached| cached < state.written_version) {
+        return Due::Later(Some(CACHE_DELAY));
+    }
+    if state.inputs.as_ref() == Some(&snapshot.inputs()) {
+        match state.due_at {
+            Some(time) if time > now => return Due::Later(Some(time.saturating_sub(now))),
+            Some(_) => {}
+            None => return Due::Later(None),
+        }
+    } else if state.inputs.is_some() {
+        state.memory.inputs_changed();
+    }
+    state.memory.start_reconcile(&snapshot.facts);
+    Due::Now(Box::new(state))
+}
+
+/// How the steps ended.
+struct Finished {
+    requeue: Requeue,
+    /// The inputs of the last decision.
+    inputs: ReconcileInputs,
+}
+
+/// Decides and executes step by step. The next decision knows the result of each step.
+async fn run_steps(context: &Context, snapshot: &mut PlanSnapshot, memory: &mut Memory) -> Result<Finished, Error> {
+    let mut run = RunState::default();
+    for _ in 0..MAX_STEPS {
+        // The inputs of this decision. A write may return a change that no decision has considered yet.
+        let inputs = snapshot.inputs();
         let step = decide(&Facts {
             now: context.clock.uptime(),
             settings: &context.settings,
-            plan: &view.facts,
-            credentials: &view.credentials,
-            claim: &view.claim,
+            plan: &snapshot.facts,
+            secret: &snapshot.secret,
+            claim: &snapshot.claim,
             memory,
-            pass: &pass,
+            run: &run,
         });
         if step.opens_record() {
-            memory.opens_record();
+            memory.mark_record_open();
         }
-        let news = match &step {
+        let result = match &step {
             Step::Query(_) | Step::Command(_) if context.is_stopping() => return Err(Error::Stopping),
-            Step::Query(look) => Some(observe::look(context, view, look).await?),
-            Step::Command(act) => Some(act::act(context, view, act).await?),
-            Step::Report(verdict) => report(context, view, verdict).await?,
-            Step::Rest { verdict, wait } => {
-                let news = match verdict {
-                    Some(verdict) => report(context, view, verdict).await?,
-                    None => None,
-                };
-                learn(context, view, memory, &mut pass, news.as_ref());
-                memory.rested(wait.uses_backoff());
-                return Ok(Rest { wait: *wait, stimulus });
+            Step::Query(query) => Some(observe::execute(context, snapshot, query).await?),
+            Step::Command(command) => Some(act::execute(context, snapshot, command).await?),
+            Step::Report(change) | Step::Done { status: Some(change), .. } => {
+                act::write_status(context, snapshot, change).await?
             }
+            Step::Done { status: None, .. } => None,
         };
-        learn(context, view, memory, &mut pass, news.as_ref());
+        if let Some(result) = result {
+            learn(context, snapshot, memory, &mut run, &result);
+        }
+        if let Step::Done { requeue, .. } = step {
+            memory.end_reconcile(requeue.uses_backoff());
+            return Ok(Finished { requeue, inputs });
+        }
     }
-    Err(Error::Bug("a pass that does not come to rest"))
+    Err(Error::Bug("the decision never ends"))
 }
 
-async fn report(
+fn learn(context: &Context, snapshot: &PlanSnapshot, memory: &mut Memory, run: &mut RunState, result: &StepResult) {
+    memory.learn(result, &snapshot.facts, &context.settings, context.clock.uptime());
+    run.learn(result);
+}
+
+/// Stores the state of the plan, and returns when to reconcile it again.
+fn finish(
     context: &Context,
-    view: &mut PlanSnapshot,
-    verdict: &StatusChange,
-) -> Result<Option<StepResult>, Error> {
-    act::publish(context, view, verdict).await
-}
-
-fn learn(context: &Context, view: &PlanSnapshot, memory: &mut Memory, pass: &mut RunState, news: Option<&StepResult>) {
-    if let Some(news) = news {
-        memory.learn(news, &view.facts, &context.settings, context.clock.uptime());
-        pass.learn(news);
-    }
-}
-
-/// What is remembered of the plan, or how long to rest if nothing has called for a pass: most are called by our own writes.
-fn take_note(context: &Context, view: &PlanSnapshot) -> Result<PlanState, Action> {
-    let now = context.clock.uptime();
-    let uid = view.plan.metadata.uid.as_deref().unwrap_or_default();
-    let Some(mut note) = context.notes.get(uid) else {
-        let memory = Memory::fresh(&view.facts, now);
-        return Ok(PlanState { memory, stimulus: None, rest_until: None, written: 0 });
-    };
-    if version(view.plan.metadata.resource_version.as_deref()).is_some_and(|cached| cached < note.written) {
-        return Err(Action::requeue(CACHE_CATCH_UP));
-    }
-    if note.stimulus.as_ref() == Some(&view.stimulus()) {
-        match note.rest_until {
-            Some(until) if until > now => return Err(Action::requeue(until.saturating_sub(now))),
-            Some(_) => {}
-            None => return Err(Action::await_change()),
-        }
-    } else if note.stimulus.is_some() {
-        note.memory.woken();
-    }
-    note.memory.meet(&view.facts);
-    Ok(note)
-}
-
-/// Keeps what is to be remembered, and says when to look again.
-fn conclude(context: &Context, view: &PlanSnapshot, mut note: PlanState, outcome: Result<Rest, Error>) -> Action {
+    snapshot: &PlanSnapshot,
+    mut state: PlanState,
+    outcome: Result<Finished, Error>,
+) -> Option<Duration> {
     let in_doubt = outcome.as_ref().is_err_and(Error::leaves_in_doubt);
-    if let Some(secret) = context.directory.settle(&view.key, in_doubt) {
-        // It was meant to be used and is not: it may be let go.
-        context.bells.check_secret(secret);
-    }
-    let uid = view.plan.metadata.uid.as_deref().unwrap_or_default();
+    context.secret_finalizer.end_use(&snapshot.key, in_doubt);
     let wait = match outcome {
-        Ok(Rest { wait, stimulus }) => {
-            note.stimulus = Some(stimulus);
-            duration(context, &note.memory, wait)
+        Ok(Finished { requeue, inputs }) => {
+            state.inputs = Some(inputs);
+            wait_of(context, &state.memory, requeue)
         }
-        Err(interrupt) => {
-            // The next pass must not find the stimulus it knows, or it would rest.
-            note.stimulus = None;
-            Some(after_interrupt(view, &mut note.memory, &interrupt))
+        Err(error) => {
+            // Without stored inputs the next reconcile is always due.
+            state.inputs = None;
+            Some(wait_after_error(snapshot, &mut state.memory, &error))
         }
     };
-    note.rest_until = wait.map(|wait| context.clock.uptime().saturating_add(wait));
-    note.written = version(view.plan.metadata.resource_version.as_deref()).unwrap_or(0).max(note.written);
-    if context.directory.uid(&view.key).as_deref() == Some(uid) {
-        context.notes.put(uid, note);
+    state.due_at = wait.map(|wait| context.clock.uptime().saturating_add(wait));
+    state.written_version = snapshot.version().unwrap_or(0).max(state.written_version);
+    let uid = snapshot.uid();
+    if context.index.uid(&snapshot.key).as_deref() == Some(uid) {
+        context.states.put(uid, state);
     } else {
-        context.notes.forget(uid);
+        context.states.remove(uid);
     }
-    wait.map_or_else(Action::await_change, Action::requeue)
+    wait
 }
 
-/// How long a wait is.
-fn duration(context: &Context, memory: &Memory, wait: Requeue) -> Option<Duration> {
+fn wait_of(context: &Context, memory: &Memory, requeue: Requeue) -> Option<Duration> {
     let settings = &context.settings;
-    Some(match wait {
-        Requeue::Poll => spread(settings.poll_interval, 0.1),
-        Requeue::Resync => spread(settings.resync_interval, 0.1),
+    Some(match requeue {
+        Requeue::Poll => jitter(settings.poll_interval, 0.1),
+        Requeue::Resync => jitter(settings.resync_interval, 0.1),
         Requeue::Backoff => backoff::after(memory.failures),
-        Requeue::Until(until) => until.saturating_sub(context.clock.uptime()),
-        Requeue::Change => return None,
+        Requeue::At(time) => time.saturating_sub(context.clock.uptime()),
+        Requeue::OnChange => return None,
     })
 }
 
-fn after_interrupt(view: &PlanSnapshot, memory: &mut Memory, interrupt: &Error) -> Duration {
-    match interrupt {
+fn wait_after_error(snapshot: &PlanSnapshot, memory: &mut Memory, error: &Error) -> Duration {
+    match error {
         Error::Conflict | Error::SecretBusy => {
-            memory.failures = memory.failures.saturating_add(1);
-            debug!(plan = %view.key, %interrupt, "tried again");
+            debug!(plan = %snapshot.key, %error, "reconcile aborted, retrying with backoff");
+            memory.end_reconcile(true);
             backoff::after(memory.failures)
-        }
-        Error::Gone | Error::Stopping | Error::NotLeading => {
-            info!(plan = %view.key, %interrupt, "left alone");
-            backoff::FIRST
         }
         Error::Kubernetes(_) => {
-            memory.failures = memory.failures.saturating_add(1);
-            warn!(plan = %view.key, error = %text::error(interrupt), "tried again");
+            warn!(plan = %snapshot.key, error = %text::error_chain(error), "reconcile failed, retrying with backoff");
+            memory.end_reconcile(true);
             backoff::after(memory.failures)
         }
+        Error::Gone | Error::Stopping | Error::NotLeader => {
+            info!(plan = %snapshot.key, %error, "reconcile aborted");
+            backoff::FIRST
+        }
         Error::Bug(_) => {
-            error!(plan = %view.key, %interrupt, "please report this");
+            error!(plan = %snapshot.key, %error, "please report this bug");
             backoff::LONGEST
         }
     }

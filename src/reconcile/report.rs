@@ -1,83 +1,72 @@
-//! *Report*: from a verdict to a status and the Events that go with it, as values. The one place where a status is made.
-//!
-//! Consumes a [`StatusChange`] and the plan as it is, produces the status as it should be. [`crate::reconcile::act`] writes it, if it differs.
+//! *Report*: from a [`StatusChange`] to the status of a plan and its Events, as values. [`crate::reconcile::act`]
+//! writes them.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 
-use crate::api::condition::{Progress, READY, RECONCILING, Ready, Reason, STALLED};
+use crate::api::condition::{ConditionStatus, Progress, READY, RECONCILING, Reason, STALLED};
 use crate::api::plan::{PremiumSupportPlan, PremiumSupportPlanStatus, RECONCILE_REQUESTED_AT};
 use crate::domain::contract::Contract;
-use crate::domain::decide::{ContractDisplay, IdChange, Occasion, ReleaseReason, StatusChange};
+use crate::domain::decide::{ContractDisplay, RecordChange, ReleaseReason, RetainCause, StatusChange};
+use crate::reconcile::event::{EventType, PlanEvent};
 use crate::reconcile::message::{self, Subject};
 
-/// An Event to publish.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlanEvent {
-    /// Normal, or Warning.
-    pub warning: bool,
-    /// The reason.
-    pub reason: &'static str,
-    /// The note.
-    pub note: String,
-    /// What the operator was at.
-    pub action: &'static str,
-}
-
-/// The status as it should be after a verdict.
+/// The status of a plan after a change.
 #[must_use]
-pub fn status(plan: &PremiumSupportPlan, verdict: &StatusChange, now: Timestamp) -> PremiumSupportPlanStatus {
+pub fn status(plan: &PremiumSupportPlan, change: &StatusChange, now: Timestamp) -> PremiumSupportPlanStatus {
     let mut status = plan.status.clone().unwrap_or_default();
     status.observed_generation = plan.metadata.generation;
     status.last_handled_reconcile_at = plan.annotations().get(RECONCILE_REQUESTED_AT).cloned();
-    match &verdict.shown {
-        ContractDisplay::AsBefore => {}
+    match &change.display {
+        ContractDisplay::Unchanged => {}
         ContractDisplay::Contract(contract) => show(&mut status, Some(contract)),
-        ContractDisplay::Nothing => show(&mut status, None),
+        ContractDisplay::Cleared => show(&mut status, None),
     }
-    match &verdict.id {
-        IdChange::Keep => {}
-        IdChange::Set(id) => status.id = Some(id.to_string()),
-        IdChange::Clear => status.id = None,
+    match &change.record {
+        RecordChange::Keep => {}
+        RecordChange::Purchased(id) | RecordChange::Adopted(id) | RecordChange::Watched(id) => {
+            status.id = Some(id.to_string());
+        }
+        RecordChange::Forget | RecordChange::Lost(_) => status.id = None,
     }
-    status.conditions = conditions(plan, verdict, &status.conditions, now);
+    status.conditions = conditions(plan, change, &status.conditions, now);
     status
 }
 
 fn show(status: &mut PremiumSupportPlanStatus, contract: Option<&Contract>) {
-    let word = |word: &str| (!word.is_empty()).then(|| word.to_owned());
-    status.operation_status = contract.and_then(|contract| word(contract.status.as_str()));
-    status.current_menu = contract.and_then(|contract| contract.current_menu.as_deref()).and_then(word);
+    let non_empty = |value: &str| (!value.is_empty()).then(|| value.to_owned());
+    status.operation_status = contract.and_then(|contract| non_empty(contract.status.as_str()));
+    status.current_menu = contract.and_then(|contract| contract.current_menu.as_deref()).and_then(non_empty);
     status.menus = contract.map(|contract| contract.menus.clone()).filter(|menus| !menus.is_empty());
 }
 
-/// `Ready` is always there; `Reconciling` and `Stalled` only while True, as kstatus has it.
+/// `Ready` is part of every report. `Reconciling` and `Stalled` are present only while True, as kstatus expects.
 fn conditions(
     plan: &PremiumSupportPlan,
-    verdict: &StatusChange,
+    change: &StatusChange,
     before: &[Condition],
     now: Timestamp,
 ) -> Vec<Condition> {
-    let situation = &verdict.situation;
-    let message = message::message(situation, subject(plan));
-    let condition = |type_: &str, status: Ready| {
-        let since = before.iter().find(|old| old.type_ == type_ && old.status == status.as_str());
+    let (ready, reason) = change.state.condition();
+    let message = message::message(&change.state, subject(plan));
+    let condition = |type_: &str, status: ConditionStatus| {
+        let unchanged = before.iter().find(|old| old.type_ == type_ && old.status == status.as_str());
         Condition {
             type_: type_.into(),
             status: status.as_str().into(),
-            reason: situation.reason().as_str().into(),
+            reason: reason.as_str().into(),
             message: message.clone(),
             observed_generation: plan.metadata.generation,
-            last_transition_time: since
+            last_transition_time: unchanged
                 .map_or_else(|| Time(to_the_second(now)), |old| old.last_transition_time.clone()),
         }
     };
-    let mut conditions = vec![condition(READY, situation.ready())];
-    match situation.reason().progress() {
-        Progress::Still => {}
-        Progress::Reconciling => conditions.push(condition(RECONCILING, Ready::True)),
-        Progress::Stalled => conditions.push(condition(STALLED, Ready::True)),
+    let mut conditions = vec![condition(READY, ready)];
+    match reason.progress() {
+        Progress::Settled => {}
+        Progress::Reconciling => conditions.push(condition(RECONCILING, ConditionStatus::True)),
+        Progress::Stalled => conditions.push(condition(STALLED, ConditionStatus::True)),
     }
     conditions
 }
@@ -85,74 +74,75 @@ fn conditions(
 fn subject(plan: &PremiumSupportPlan) -> Subject<'_> {
     Subject {
         tenant: &plan.spec.tenant_id,
+        namespace: plan.metadata.namespace.as_deref().unwrap_or_default(),
         secret: &plan.spec.credentials_secret_ref.name,
-        deleting: plan.metadata.deletion_timestamp.is_some(),
+        deleting: plan.is_being_deleted(),
     }
 }
 
-/// The API server keeps whole seconds; what was read back must compare equal to what was written.
+/// The API server stores whole seconds. A status that is read back must equal the one that was written.
 fn to_the_second(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
-/// The Events that go with a verdict: what has just happened, and the entry into Ready or into a Stalled reason.
+/// The Events of a status change: what happened to the contract, and the transition to Contracted or to a Stalled
+/// reason.
 #[must_use]
-pub fn announcements(plan: &PremiumSupportPlan, verdict: &StatusChange) -> Vec<PlanEvent> {
-    let mut announcements = Vec::new();
-    if let Some(occasion) = &verdict.occasion {
-        announcements.push(occasion_words(occasion));
-    }
-    let situation = &verdict.situation;
-    let reason = situation.reason();
-    let before = plan.status.as_ref().and_then(|status| status.conditions.iter().find(|old| old.type_ == READY));
-    let entered = before.is_none_or(|old| old.reason != reason.as_str());
-    if entered && (reason == Reason::Contracted || reason.progress() == Progress::Stalled) {
-        announcements.push(PlanEvent {
-            warning: reason != Reason::Contracted,
+pub fn events(plan: &PremiumSupportPlan, change: &StatusChange) -> Vec<PlanEvent> {
+    let mut events = Vec::from_iter(record_event(&change.record));
+    let reason = change.state.reason();
+    let is_new = plan.ready_condition().is_none_or(|old| old.reason != reason.as_str());
+    if is_new && (reason == Reason::Contracted || reason.progress() == Progress::Stalled) {
+        events.push(PlanEvent {
+            type_: if reason == Reason::Contracted { EventType::Normal } else { EventType::Warning },
             reason: reason.as_str(),
-            note: message::message(situation, subject(plan)),
+            note: message::message(&change.state, subject(plan)),
             action: "Reconcile",
         });
     }
-    announcements
+    events
 }
 
-fn occasion_words(occasion: &Occasion) -> PlanEvent {
-    let normal = |reason, note, action| PlanEvent { warning: false, reason, note, action };
-    match occasion {
-        Occasion::Purchased(id) => normal("Purchased", format!("Contract {id} was bought."), "Create"),
-        Occasion::Adopted(id) => {
-            normal("Adopted", format!("Contract {id} was there already and is this plan's from now on."), "Adopt")
+fn record_event(record: &RecordChange) -> Option<PlanEvent> {
+    let normal = |reason, note, action| Some(PlanEvent { type_: EventType::Normal, reason, note, action });
+    match record {
+        RecordChange::Keep | RecordChange::Watched(_) | RecordChange::Forget => None,
+        RecordChange::Purchased(id) => normal("Purchased", format!("Bought contract {id}."), "Create"),
+        RecordChange::Adopted(id) => {
+            normal("Adopted", format!("Adopted contract {id}. It belongs to this plan from now on."), "Adopt")
         }
-        Occasion::Lost(id) => PlanEvent {
-            warning: true,
+        RecordChange::Lost(id) => Some(PlanEvent {
+            type_: EventType::Warning,
             reason: Reason::ContractLost.as_str(),
-            note: format!("Contract {id} is gone, abolished outside of Kubernetes. It is bought again."),
+            note: format!("Contract {id} was abolished outside of Kubernetes. The operator buys it again."),
             action: "Create",
-        },
+        }),
     }
 }
 
-/// The Event that goes with letting go, where there is something to tell.
+/// The Event of a removed finalizer, if there is something to report.
 #[must_use]
-pub fn farewell(farewell: &ReleaseReason) -> Option<PlanEvent> {
-    let normal = |reason, note| Some(PlanEvent { warning: false, reason, note, action: "Delete" });
-    match farewell {
+pub fn release_event(reason: &ReleaseReason) -> Option<PlanEvent> {
+    let normal = |reason, note| Some(PlanEvent { type_: EventType::Normal, reason, note, action: "Delete" });
+    match reason {
         ReleaseReason::NothingBought | ReleaseReason::Yielded => None,
-        ReleaseReason::Abolished { id, other: None } => normal("Abolished", format!("Contract {id} is gone.")),
+        ReleaseReason::Abolished { id, other: None } => normal("Abolished", format!("Contract {id} is abolished.")),
         ReleaseReason::Abolished { id, other: Some(other) } => normal(
             "Abolished",
-            format!("Contract {id} is gone. Contract {other} of the tenant is not this plan's and was left alone."),
+            format!(
+                "Contract {id} is abolished. Contract {other} of the tenant does not belong to this plan and was not changed."
+            ),
         ),
-        ReleaseReason::Retained { id, uninstall } => {
-            let what =
-                id.as_ref().map_or_else(|| "Whatever the tenant holds".to_owned(), |id| format!("Contract {id}"));
-            let why = if *uninstall {
-                "the CustomResourceDefinition is being deleted, which is an uninstall and not a wish to abolish"
-            } else {
-                "the plan's policies say so"
+        ReleaseReason::Retained { id, cause } => {
+            let contract =
+                id.as_ref().map_or_else(|| "Any contract of the tenant".to_owned(), |id| format!("Contract {id}"));
+            let why = match cause {
+                RetainCause::Policy => "the policies of the plan retain it",
+                RetainCause::Uninstall => {
+                    "the CustomResourceDefinition is being deleted, which is an uninstall and does not abolish contracts"
+                }
             };
-            normal("Retained", format!("{what} stays at FIC and goes on being paid for: {why}."))
+            normal("Retained", format!("{contract} stays at FIC, and you continue to pay for it: {why}."))
         }
     }
 }

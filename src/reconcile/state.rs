@@ -1,68 +1,80 @@
-//! What the process remembers of each plan from pass to pass, and what wakes a plan before its time.
+//! What the process keeps of each plan between reconciles, and the inputs whose change triggers a reconcile before it
+//! is due.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::domain::facts::{Claim, SecretState, Uptime};
+use crate::domain::facts::{Claim, Record, SecretState, Uptime};
 use crate::domain::memory::Memory;
 
-/// What is remembered of each plan, by UID: a plan that is created anew under an old name is another plan.
+/// The states by UID of the plan: a recreated plan of the same name is another plan.
 #[derive(Default)]
 pub struct PlanStates(Mutex<HashMap<Box<str>, PlanState>>);
 
-/// What is remembered of a plan.
+/// What the process keeps of a plan.
 #[derive(Clone, Debug)]
 pub struct PlanState {
     /// What decisions depend on.
     pub memory: Memory,
-    /// What the last pass was called by.
-    pub stimulus: Option<ReconcileInputs>,
-    /// No pass is due before this, unless the stimulus is another one.
-    pub rest_until: Option<Uptime>,
-    /// The version of the plan that was last written here; a cache that is behind it is not acted on.
-    pub written: u64,
+    /// The inputs of the last reconcile. `None`: it was aborted, so the next one runs whatever its inputs are.
+    pub inputs: Option<ReconcileInputs>,
+    /// With unchanged inputs no reconcile is due before this time.
+    pub due_at: Option<Uptime>,
+    /// The version of the plan that this process wrote last. A cache with an older version is stale.
+    pub written_version: u64,
 }
 
-/// All that wakes a plan before its time. A pass that is called without one of these having changed goes back to rest: most
-/// are called by the operator's own writes.
+/// Everything whose change makes a reconcile due at once. A reconcile that is triggered with unchanged inputs does
+/// nothing: most are triggered by the operator's own writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReconcileInputs {
-    /// The generation of the spec; it also changes when the plan begins to be deleted.
+    /// The generation of the spec. It also changes when the deletion starts.
     pub generation: Option<i64>,
-    /// The annotation that asks for a look.
+    /// The annotation that requests a reconcile.
     pub requested_at: Option<String>,
     /// Whether the plan is being deleted.
     pub deleting: bool,
-    /// Whether our finalizer is on.
-    pub finalizer: bool,
-    /// The state of the Secret.
-    pub credentials: SecretInputs,
-    /// Who holds the tenant.
+    /// Whether the plan carries the finalizer.
+    pub has_finalizer: bool,
+    /// The Secret.
+    pub secret: SecretInputs,
+    /// Which plan holds the tenant.
     pub claim: Claim,
 }
 
-/// The state of a Secret, as far as it may wake its plans.
+/// The inputs from the Secret of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretInputs {
-    /// Usable or not.
-    pub facts: SecretState,
-    /// Which pair it holds.
+    /// Whether it can be used.
+    pub state: SecretState,
+    /// The fingerprint of its credentials.
     pub fingerprint: Option<u64>,
 }
 
+impl SecretInputs {
+    /// A missing finalizer makes a reconcile due only for a plan with a record. No other plan needs it.
+    pub(super) fn new(state: &SecretState, fingerprint: Option<u64>, record: &Record) -> Self {
+        let mut state = state.clone();
+        if let SecretState::Found { has_finalizer, .. } = &mut state {
+            *has_finalizer |= !record.has_finalizer();
+        }
+        Self { state, fingerprint }
+    }
+}
+
 impl PlanStates {
-    /// The note of a plan.
+    /// The state of a plan.
     pub fn get(&self, uid: &str) -> Option<PlanState> {
         self.lock().get(uid).cloned()
     }
 
-    /// Keeps the note of a plan.
-    pub fn put(&self, uid: &str, note: PlanState) {
-        self.lock().insert(uid.into(), note);
+    /// Stores the state of a plan.
+    pub fn put(&self, uid: &str, state: PlanState) {
+        self.lock().insert(uid.into(), state);
     }
 
-    /// The plan is gone.
-    pub fn forget(&self, uid: &str) {
+    /// Removes the state of a deleted plan.
+    pub fn remove(&self, uid: &str) {
         self.lock().remove(uid);
     }
 

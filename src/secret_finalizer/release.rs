@@ -1,90 +1,100 @@
-//! Secrets being let go, and what a cache that may be behind can be trusted with meanwhile.
+//! Secrets whose finalizer is being removed, and when a cache that may be stale can be trusted again.
 //!
-//! Each release is sent for one version of the Secret, so it either takes effect on that version or never. An answer that got lost
-//! leaves open which of the two; until that is known, nobody buys on the word of the cache.
+//! Each removal carries the version of the Secret, so it takes effect on that version or never. If its response is
+//! lost, it is not known which of the two. Until it is, no plan buys with the finalizer that the cache shows.
 
 use std::collections::HashMap;
 
-use crate::api::key::Key;
+use crate::api::key::ObjectKey;
 
-/// What has become of a release.
+/// The outcome of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The finalizer is off; the Secret is at this version now.
-    Done(Option<u64>),
-    /// The Secret has changed before.
+    /// The finalizer is removed. The Secret has this version now.
+    Released(Option<u64>),
+    /// The Secret had changed before.
     Changed,
-    /// It was not sent, since somebody uses it.
-    Kept,
-    /// It was not sent.
+    /// Nothing was sent: a plan uses the Secret.
+    InUse,
+    /// Nothing was sent.
     NotSent,
-    /// No answer came.
+    /// No response arrived.
     Unknown,
 }
 
-/// The releases.
+/// The releases of this process, by Secret.
 #[derive(Default)]
-pub struct Releases(HashMap<Key, Release>);
+pub struct Releases(HashMap<ObjectKey, Release>);
 
-/// A release of one Secret.
+/// The release of one Secret.
 #[derive(Clone, Copy)]
 enum Release {
-    /// WriteOutcome for this version.
-    InFlight(Option<u64>),
-    /// WriteOutcome for this version, and no answer came.
+    /// In progress.
+    InProgress(Option<u64>),
+    /// Sent for this version, without a response.
     InDoubt(u64),
-    /// What a cache shows of versions before this one is out of date.
-    Done(u64),
+    /// A cache that shows an older version than this is stale.
+    Released(u64),
+}
+
+impl Release {
+    /// Whether a cache that shows this version has the outcome.
+    fn is_visible_at(self, version: Option<u64>) -> bool {
+        version.is_some_and(|version| match self {
+            Self::InProgress(_) => false,
+            Self::InDoubt(sent_for) => version > sent_for,
+            Self::Released(at) => version >= at,
+        })
+    }
 }
 
 impl Releases {
-    /// Begins to let go of a Secret as a cache has it at this version. False if that one was let go already. What is in doubt is begun
-    /// again: that is how the doubt ends.
-    pub fn begin(&mut self, secret: &Key, version: Option<u64>) -> bool {
-        if self.is_out(secret, version) && !self.is_in_doubt(secret) {
+    /// Starts to release a Secret that the cache has at this version. Returns false if that version was released
+    /// already. A release in doubt is sent again: that ends the doubt.
+    pub fn try_begin(&mut self, secret: &ObjectKey, version: Option<u64>) -> bool {
+        if self.may_be_released(secret, version) && !self.is_in_doubt(secret) {
             return false;
         }
-        self.0.insert(secret.clone(), Release::InFlight(version));
+        self.0.insert(secret.clone(), Release::InProgress(version));
         true
     }
 
-    /// Takes in what has become of it.
-    pub fn end(&mut self, secret: &Key, outcome: Outcome) {
-        let Some(Release::InFlight(Some(sent_for))) = self.0.remove(secret) else { return };
-        let known = match outcome {
-            Outcome::Done(version) => Release::Done(version.unwrap_or(sent_for + 1)),
-            Outcome::Changed => Release::Done(sent_for + 1),
-            Outcome::Kept | Outcome::NotSent => return,
+    /// Adds the outcome of a release.
+    pub fn end(&mut self, secret: &ObjectKey, outcome: Outcome) {
+        let Some(Release::InProgress(Some(sent_for))) = self.0.remove(secret) else { return };
+        let release = match outcome {
+            Outcome::Released(version) => Release::Released(version.unwrap_or(sent_for + 1)),
+            Outcome::Changed => Release::Released(sent_for + 1),
+            Outcome::InUse | Outcome::NotSent => return,
             Outcome::Unknown => Release::InDoubt(sent_for),
         };
-        self.0.insert(secret.clone(), known);
+        self.0.insert(secret.clone(), release);
     }
 
-    /// Whether the finalizer that a cache shows at this version may be off, or go off, all the same.
-    pub fn is_out(&mut self, secret: &Key, version: Option<u64>) -> bool {
-        let newer_than = |at| version.is_some_and(|version| version > at);
-        let is_over = match self.0.get(secret) {
-            None => return false,
-            Some(Release::InFlight(_)) => false,
-            Some(Release::InDoubt(at)) => newer_than(*at),
-            Some(Release::Done(at)) => version.is_some_and(|version| version >= *at),
-        };
-        if is_over {
-            self.0.remove(secret);
-        }
-        !is_over
+    /// Whether the finalizer that a cache shows at this version may have been removed, or may yet be.
+    #[must_use]
+    pub fn may_be_released(&self, secret: &ObjectKey, version: Option<u64>) -> bool {
+        self.0.get(secret).is_some_and(|release| !release.is_visible_at(version))
     }
 
-    /// Whether it is not known what has become of it.
-    pub fn is_in_doubt(&self, secret: &Key) -> bool {
+    /// Whether the outcome of a release is unknown.
+    #[must_use]
+    pub fn is_in_doubt(&self, secret: &ObjectKey) -> bool {
         match self.0.get(secret) {
             Some(Release::InDoubt(_)) => true,
-            Some(Release::InFlight(_) | Release::Done(_)) | None => false,
+            Some(Release::InProgress(_) | Release::Released(_)) | None => false,
         }
     }
 
-    /// A Secret is gone.
-    pub fn forget(&mut self, secret: &Key) {
+    /// The cache shows this version now: a release whose outcome it has is forgotten.
+    pub fn cache_updated(&mut self, secret: &ObjectKey, version: Option<u64>) {
+        if self.0.get(secret).is_some_and(|release| release.is_visible_at(version)) {
+            self.0.remove(secret);
+        }
+    }
+
+    /// The Secret was deleted.
+    pub fn forget(&mut self, secret: &ObjectKey) {
         self.0.remove(secret);
     }
 }
@@ -93,50 +103,53 @@ impl Releases {
 mod tests {
     use super::*;
 
-    fn secret() -> Key {
-        Key::new("team", "secret")
+    fn secret() -> ObjectKey {
+        ObjectKey::new("team", "secret")
     }
 
-    /// WriteOutcome for version 5, with this outcome.
+    /// Releases with one release for version 5, with this outcome.
     fn released(outcome: Outcome) -> Releases {
         let mut releases = Releases::default();
-        assert!(releases.begin(&secret(), Some(5)));
-        assert!(releases.is_out(&secret(), Some(9)), "while it is under way no version can be trusted");
+        assert!(releases.try_begin(&secret(), Some(5)));
+        assert!(releases.may_be_released(&secret(), Some(9)), "no version can be trusted while it is in progress");
         releases.end(&secret(), outcome);
         releases
     }
 
     #[test]
-    fn a_cache_is_behind_until_it_shows_the_release() {
-        for (outcome, at) in [(Outcome::Done(Some(8)), 8), (Outcome::Done(None), 6), (Outcome::Changed, 6)] {
+    fn a_cache_is_stale_until_it_shows_the_release() {
+        for (outcome, at) in [(Outcome::Released(Some(8)), 8), (Outcome::Released(None), 6), (Outcome::Changed, 6)] {
             let mut releases = released(outcome);
-            assert!(releases.is_out(&secret(), Some(at - 1)), "{outcome:?}");
-            assert!(!releases.begin(&secret(), Some(at - 1)), "{outcome:?}");
-            assert!(releases.is_out(&secret(), None), "{outcome:?}");
-            assert!(!releases.is_out(&secret(), Some(at)), "{outcome:?}");
-            assert!(!releases.is_out(&secret(), Some(5)), "{outcome:?}: forgotten once it is over");
+            assert!(releases.may_be_released(&secret(), Some(at - 1)), "{outcome:?}");
+            assert!(!releases.try_begin(&secret(), Some(at - 1)), "{outcome:?}");
+            assert!(releases.may_be_released(&secret(), None), "{outcome:?}");
+            assert!(!releases.may_be_released(&secret(), Some(at)), "{outcome:?}");
+            releases.cache_updated(&secret(), Some(at - 1));
+            assert!(releases.may_be_released(&secret(), Some(5)), "{outcome:?}: the cache is still stale");
+            releases.cache_updated(&secret(), Some(at));
+            assert!(!releases.may_be_released(&secret(), Some(5)), "{outcome:?}: forgotten once the cache shows it");
         }
     }
 
     #[test]
-    fn what_was_not_sent_changes_nothing() {
-        for outcome in [Outcome::NotSent, Outcome::Kept] {
-            assert!(!released(outcome).is_out(&secret(), Some(5)));
+    fn a_release_that_was_not_sent_changes_nothing() {
+        for outcome in [Outcome::NotSent, Outcome::InUse] {
+            assert!(!released(outcome).may_be_released(&secret(), Some(5)));
         }
     }
 
     #[test]
-    fn a_doubt_lasts_until_it_is_tried_again_or_the_secret_has_changed() {
+    fn a_doubt_lasts_until_the_release_is_sent_again_or_the_secret_changes() {
         let mut releases = released(Outcome::Unknown);
         assert!(releases.is_in_doubt(&secret()));
-        assert!(releases.is_out(&secret(), Some(5)));
-        assert!(releases.begin(&secret(), Some(5)), "trying again is how the doubt ends");
+        assert!(releases.may_be_released(&secret(), Some(5)));
+        assert!(releases.try_begin(&secret(), Some(5)), "sending it again ends the doubt");
         releases.end(&secret(), Outcome::Changed);
         assert!(!releases.is_in_doubt(&secret()));
-        assert!(releases.is_out(&secret(), Some(5)), "the first one may have been what changed it");
-        assert!(!released(Outcome::Unknown).is_out(&secret(), Some(6)));
+        assert!(releases.may_be_released(&secret(), Some(5)), "the first release may have changed the Secret");
+        assert!(!released(Outcome::Unknown).may_be_released(&secret(), Some(6)));
         let mut releases = released(Outcome::Unknown);
         releases.forget(&secret());
-        assert!(!releases.is_out(&secret(), Some(5)));
+        assert!(!releases.may_be_released(&secret(), Some(5)));
     }
 }

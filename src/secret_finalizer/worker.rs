@@ -1,7 +1,4 @@
-//! Letting Secrets go: the finalizer that keeps a Secret goes with the last plan that depends on it.
-//!
-//! A plan puts the finalizer on when it is about to buy; nobody but this takes it off, one Secret at a time. The directory knows
-//! which plans depend on a Secret and which are about to, so a Secret is never let go from under one of them.
+//! The worker that removes the finalizer from Secrets that no plan depends on any more, one Secret at a time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,84 +6,107 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
-use kube::ResourceExt;
-use tracing::debug;
+use kube::Api;
+use kube::api::ListParams;
+use kube::core::DeserializeGuard;
+use tracing::{debug, info};
 
-use crate::api::credentials::{CredentialsSecret, IN_USE_FINALIZER};
-use crate::api::key::Key;
-use crate::api::plan::version;
+use crate::api::credentials::CredentialsSecret;
+use crate::api::key::{ObjectKey, resource_version};
+use crate::api::plan::PremiumSupportPlan;
 use crate::backoff;
-use crate::index::triggers::Triggers;
-use crate::reconcile::act;
-use crate::reconcile::context::Context;
-use crate::reconcile::error::Error;
-use crate::reconcile::observe;
 use crate::secret_finalizer::release::Outcome;
+use crate::secret_finalizer::{Error, SecretFinalizer, has_finalizer};
 use crate::text;
 
-/// The longest wait before a Secret that could not be let go is looked at again: plans may be waiting for what becomes of it.
+/// The longest wait before a failed release is retried: plans may be waiting for its outcome.
 const LONGEST_RETRY: Duration = Duration::from_mins(1);
 
-/// Looks at the Secrets it is told of, until the process ends.
-pub async fn run(context: Arc<Context>, mut told: UnboundedReceiver<Key>, bells: Triggers) {
-    let mut failures = HashMap::<Key, u32>::new();
-    while let Some(key) = told.next().await {
-        let cached = context.secret(&key);
-        let Some(secret) = cached.filter(|secret| secret.finalizers().iter().any(|name| name == IN_USE_FINALIZER))
-        else {
+/// Checks the Secrets from the queue until this replica stops leading. A shard does not see all plans, and lists them
+/// before each release.
+pub async fn run(finalizer: Arc<SecretFinalizer>, mut queue: UnboundedReceiver<ObjectKey>, is_shard: bool) {
+    let mut failures = HashMap::<ObjectKey, u32>::new();
+    while let Some(key) = queue.next().await {
+        let Some(secret) = finalizer.cached(&key).filter(|secret| has_finalizer(secret)) else {
             failures.remove(&key);
             continue;
         };
-        let version = version(secret.metadata.resource_version.as_deref());
-        if context.is_stopping() || !context.directory.begin_release(&key, version) {
+        if !finalizer.try_begin_release(&key, resource_version(&*secret)) {
             continue;
         }
-        let outcome = match release(&context, &key, &secret).await {
-            Ok(Some(version)) => Outcome::Done(version),
-            // The other shard lets it go.
-            Ok(None) => Outcome::Kept,
-            Err(interrupt) => {
-                debug!(secret = %key, error = %text::error(&interrupt), "not let go yet");
-                outcome_of(&interrupt)
-            }
-        };
-        context.directory.end_release(&key, outcome);
+        let outcome = release(&finalizer, &key, &secret, is_shard).await;
+        finalizer.end_release(&key, outcome);
         match outcome {
-            // The watch brings what there is to see.
-            Outcome::Done(_) | Outcome::Changed | Outcome::Kept => {
+            // The watch triggers the next check.
+            Outcome::Released(_) | Outcome::Changed | Outcome::InUse => {
                 failures.remove(&key);
             }
             Outcome::NotSent | Outcome::Unknown => {
                 let failures = failures.entry(key.clone()).or_default();
                 *failures = failures.saturating_add(1);
                 let wait = backoff::after(*failures).min(LONGEST_RETRY);
-                let bells = bells.clone();
+                let triggers = finalizer.triggers.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(wait).await;
-                    bells.check_secret(key);
+                    triggers.enqueue_secret(key);
                 });
             }
         }
     }
 }
 
-/// Lets a Secret go, if no plan uses it that another shard sees to. The version that it is at then.
-async fn release(context: &Context, key: &Key, secret: &CredentialsSecret) -> Result<Option<Option<u64>>, Error> {
-    if context.is_shard && observe::is_used_by_any(context, key).await? {
-        return Ok(None);
+/// Removes the finalizer, unless a plan of another shard uses the Secret.
+async fn release(finalizer: &SecretFinalizer, key: &ObjectKey, secret: &CredentialsSecret, is_shard: bool) -> Outcome {
+    if is_shard {
+        match finalizer.is_used_by_any(key).await {
+            Ok(true) => return Outcome::InUse,
+            Ok(false) => {}
+            Err(error) => {
+                debug!(secret = %key, error = %text::error_chain(&error), "could not list the plans, retrying with backoff");
+                return Outcome::NotSent;
+            }
+        }
     }
-    act::release_secret(context, secret).await.map(Some)
+    match finalizer.remove(key, secret).await {
+        Ok(version) => {
+            info!(secret = %key, "removed the finalizer: no plan depends on the Secret any more");
+            Outcome::Released(version)
+        }
+        Err(error) => {
+            debug!(secret = %key, error = %text::error_chain(&error), "could not remove the finalizer");
+            outcome_of(&error)
+        }
+    }
 }
 
-fn outcome_of(interrupt: &Error) -> Outcome {
-    match interrupt {
+fn outcome_of(error: &Error) -> Outcome {
+    match error {
         Error::Conflict => Outcome::Changed,
-        interrupt if interrupt.leaves_in_doubt() => Outcome::Unknown,
-        Error::Gone
-        | Error::SecretBusy
-        | Error::NotLeading
-        | Error::Stopping
-        | Error::Kubernetes(_)
-        | Error::Bug(_) => Outcome::NotSent,
+        Error::Kubernetes(_) => Outcome::Unknown,
+        Error::Releasing | Error::NotLeader => Outcome::NotSent,
+    }
+}
+
+impl SecretFinalizer {
+    /// Starts a release, if no plan depends on the Secret and this version was not released already.
+    pub(super) fn try_begin_release(&self, secret: &ObjectKey, version: Option<u64>) -> bool {
+        let mut state = self.lock();
+        let is_used = self.index.may_depend_on_secret(secret) || state.usage.is_used(secret);
+        !is_used && state.releases.try_begin(secret, version)
+    }
+
+    pub(super) fn end_release(&self, secret: &ObjectKey, outcome: Outcome) {
+        self.lock().releases.end(secret, outcome);
+    }
+
+    /// Whether any plan of the namespace with the finalizer refers to the Secret, whatever its labels, according to a
+    /// live list. A plan that cannot be decoded may.
+    async fn is_used_by_any(&self, secret: &ObjectKey) -> Result<bool, kube::Error> {
+        let api = Api::<DeserializeGuard<PremiumSupportPlan>>::namespaced(self.client.clone(), &secret.namespace);
+        let plans = api.list(&ListParams::default()).await?.items;
+        Ok(plans.iter().any(|guard| match &guard.0 {
+            Ok(plan) => plan.has_contract_finalizer() && ObjectKey::of_secret(plan) == *secret,
+            Err(_) => true,
+        }))
     }
 }

@@ -1,217 +1,191 @@
-//! Decisions for a plan that is being deleted: abolish what is ours, see it gone, let go.
+//! Decisions for a plan that is being deleted: abolish the contract, confirm that it is gone, remove the finalizer.
+
+use std::ops::ControlFlow::{Break, Continue};
 
 use crate::domain::contract::{Contract, ContractId, OperationStatus};
 use crate::domain::decide::observation::Observation;
 use crate::domain::decide::{
-    Command, Facts, IdChange, Occasion, Query, ReleaseReason, Requeue, StatusChange, Step, rest, rest_silently,
+    Command, Decision, Facts, Query, RecordChange, ReleaseReason, Requeue, RetainCause, StatusChange, Step,
+    remove_finalizer, report,
 };
 use crate::domain::error::{FicError, WriteOutcome};
-use crate::domain::facts::Claim;
-use crate::domain::memory::{CONFIRMATIONS_REQUIRED, CreateState, DeleteState};
-use crate::domain::ready_state::{Abolishing, ReadyState};
+use crate::domain::facts::{Claim, Record};
+use crate::domain::ready_state::{AbolishProgress, ReadyState};
 use crate::domain::run_state::CrdState;
-
-pub(super) fn step(facts: &Facts<'_>) -> Step {
-    if !facts.plan.finalizer {
-        return rest_silently(Requeue::Change);
-    }
-    if facts.plan.suspend {
-        return facts.suspended();
-    }
-    if facts.is_retained() {
-        return Step::Command(Command::RemoveFinalizer(ReleaseReason::Retained {
-            id: facts.plan.id.clone(),
-            uninstall: false,
-        }));
-    }
-    let step = facts.abolish().unwrap_or_else(|step| step);
-    facts.unless_uninstalled(step)
-}
+use crate::domain::write_state::{CONFIRMATIONS_REQUIRED, DeleteState};
 
 impl Facts<'_> {
-    fn abolish(&self) -> Result<Step, Step> {
-        if let Some(contract) = self.accepted() {
-            return Ok(record(contract));
+    pub(super) fn decide_deleting(&self) -> Decision {
+        if !self.plan.record.has_finalizer() {
+            return Break(Step::wait(Requeue::OnChange));
+        }
+        if self.plan.suspend {
+            return Break(self.suspended());
+        }
+        if self.is_retained() {
+            return self.retain(RetainCause::Policy);
+        }
+        let Break(step) = self.abolish();
+        self.unless_uninstalling(step)
+    }
+
+    fn retain(&self, cause: RetainCause) -> Decision {
+        remove_finalizer(ReleaseReason::Retained { id: self.plan.record.id().cloned(), cause })
+    }
+
+    fn abolish(&self) -> Decision {
+        if let Some(contract) = self.unrecorded_purchase() {
+            return Break(record_before_delete(contract));
         }
         self.yield_tenant()?;
-        match self.memory.create {
-            CreateState::Refused if self.plan.id.is_none() => {
-                return Ok(Step::Command(Command::RemoveFinalizer(ReleaseReason::NothingBought)));
-            }
-            CreateState::Refused | CreateState::Unsent | CreateState::Open { .. } | CreateState::Accepted(_) => {}
+        self.close_record_of_refused_create()?;
+        let secret = self.usable_secret()?;
+        if let (Some(WriteOutcome::Accepted(())), Some(id)) = (&self.run.deleted, self.plan.record.owned()) {
+            return Break(report_progress(AbolishProgress::InProgress(id.clone())));
         }
-        let credentials = self.usable_credentials()?;
-        if let (Some(WriteOutcome::Accepted(())), Some(id)) = (&self.pass.deleted, &self.plan.id) {
-            return Ok(rest(ReadyState::Abolishing(Abolishing::UnderWay(id.clone())), Requeue::Poll));
-        }
-        self.keep_secret(credentials)?;
-        match self.sighting()? {
+        self.ensure_secret_finalizer(secret)?;
+        match self.observation()? {
             Observation::Own(contract) => self.abolish_own(contract),
             Observation::Found(contract) => self.abolish_found(contract),
-            Observation::Nothing if self.memory.create.is_believed_void() => {
-                Ok(Step::Command(Command::RemoveFinalizer(ReleaseReason::NothingBought)))
+            Observation::Nothing if self.memory.create.nothing_was_created() => {
+                remove_finalizer(ReleaseReason::NothingBought)
             }
-            Observation::Nothing => Ok(rest(ReadyState::Abolishing(Abolishing::LookingForCreate), Requeue::Poll)),
-            Observation::Gone(id) | Observation::Replaced(id, _) if !self.absence_is_believed() => {
+            Observation::Nothing => Break(report_progress(AbolishProgress::CheckingCreate)),
+            Observation::Gone(id) | Observation::Replaced(id, _) if !self.absence_is_confirmed() => {
                 let id = id.clone();
-                let how =
-                    if self.memory.delete.is_some() { Abolishing::UnderWay(id) } else { Abolishing::MakingSure(id) };
-                Ok(rest(ReadyState::Abolishing(how), Requeue::Poll))
+                Break(report_progress(if self.memory.delete.is_some() {
+                    AbolishProgress::InProgress(id)
+                } else {
+                    AbolishProgress::ConfirmingAbsence(id)
+                }))
             }
-            Observation::Gone(id) => Ok(gone(id, None)),
-            Observation::Replaced(id, other) => Ok(gone(id, Some(other))),
+            Observation::Gone(id) => abolished(id, None),
+            Observation::Replaced(id, other) => abolished(id, Some(other)),
         }
     }
 
-    /// Without an id, a plan whose tenant another one holds has nothing to abolish: whatever is there is the holder's.
-    fn yield_tenant(&self) -> Result<(), Step> {
-        match self.holder() {
-            Claim::HeldBy(_) if self.plan.id.is_none() => {
-                self.confirmed()?;
-                Err(Step::Command(Command::RemoveFinalizer(ReleaseReason::Yielded)))
+    /// A plan without an id whose tenant another plan holds has nothing to abolish: any contract belongs to the holder.
+    fn yield_tenant(&self) -> Decision<()> {
+        match (self.holder(), &self.plan.record) {
+            (Claim::HeldBy(_), Record::Open) => {
+                self.require_live_holder()?;
+                remove_finalizer(ReleaseReason::Yielded)
             }
-            Claim::HeldBy(_) | Claim::Ours => Ok(()),
+            (Claim::HeldBy(_), Record::None | Record::Watched(_) | Record::Owned(_)) | (Claim::Ours, _) => Continue(()),
         }
     }
 
-    /// The finalizer is on, no id is recorded, and the tenant has a contract.
-    fn abolish_found(&self, contract: &Contract) -> Result<Step, Step> {
+    /// The record is open, and the tenant has a contract.
+    fn abolish_found(&self, contract: &Contract) -> Decision {
         if !self.is_outcome_of_create(contract) {
-            return Ok(Step::Command(Command::RemoveFinalizer(ReleaseReason::NothingBought)));
+            return remove_finalizer(ReleaseReason::NothingBought);
         }
-        self.confirmed()?;
-        Ok(record(contract))
+        self.require_live_holder()?;
+        Break(record_before_delete(contract))
     }
 
-    fn abolish_own(&self, contract: &Contract) -> Result<Step, Step> {
+    fn abolish_own(&self, contract: &Contract) -> Decision {
         let id = contract.id.clone();
-        if let Some(step) = self.after_delete(&id) {
-            return Ok(step);
-        }
-        let under_way = |abolishing| StatusChange::of(ReadyState::Abolishing(abolishing)).showing(contract);
+        self.after_delete(&id)?;
+        let progress =
+            |progress| Break(StatusChange::new(ReadyState::Abolishing(progress)).showing(contract).done(Requeue::Poll));
         match (&contract.status, &self.memory.delete) {
-            (OperationStatus::Processing | OperationStatus::Other(_), _) if self.is_overdue(self.memory) => {
-                let after = self.settings.operation_timeout;
-                Ok(StatusChange::of(ReadyState::OperationTimedOut { id, after })
-                    .showing(contract)
-                    .rest(Requeue::Resync))
+            (OperationStatus::Processing | OperationStatus::Other(_), _) if self.is_overdue() => {
+                let timeout = self.settings.operation_timeout;
+                let status = StatusChange::new(ReadyState::OperationTimedOut { id, timeout }).showing(contract);
+                Break(status.done(Requeue::Resync))
             }
             (OperationStatus::Processing | OperationStatus::Other(_), None) => {
-                Ok(under_way(Abolishing::WaitingForOperation(id)).rest(Requeue::Poll))
+                progress(AbolishProgress::WaitingForOperation(id))
             }
             (OperationStatus::Processing | OperationStatus::Other(_), Some(_)) => {
-                Ok(under_way(Abolishing::UnderWay(id)).rest(Requeue::Poll))
+                progress(AbolishProgress::InProgress(id))
             }
-            (OperationStatus::Completed, Some(delete)) if !self.may_send_again(delete) => {
-                Ok(under_way(Abolishing::UnderWay(id)).rest(Requeue::Poll))
+            (OperationStatus::Completed, Some(delete)) if !self.may_resend(delete) => {
+                progress(AbolishProgress::InProgress(id))
             }
-            (OperationStatus::Error, Some(delete)) if !delete.failed && !self.may_send_again(delete) => {
-                Ok(under_way(Abolishing::UnderWay(id)).rest(Requeue::Poll))
+            (OperationStatus::Error, Some(delete)) if !delete.failed && !self.may_resend(delete) => {
+                progress(AbolishProgress::InProgress(id))
             }
-            (OperationStatus::Error, Some(delete)) if !self.may_send_again(delete) => match &self.pass.explained {
-                None => Ok(Step::Query(Query::Explain(id))),
-                Some(why) => Ok(StatusChange::of(ReadyState::OperationFailed { id, why: why.clone() })
-                    .showing(contract)
-                    .rest(Requeue::Resync)),
+            (OperationStatus::Error, Some(delete)) if !self.may_resend(delete) => match &self.run.operation_error {
+                None => Break(Step::Query(Query::OperationError(id))),
+                Some(cause) => {
+                    let state = ReadyState::OperationFailed { id, cause: cause.clone() };
+                    Break(StatusChange::new(state).showing(contract).done(Requeue::Resync))
+                }
             },
             (OperationStatus::Completed | OperationStatus::Error, _) => {
-                self.confirmed()?;
-                self.definition()?;
-                Ok(Step::Command(Command::Delete(id)))
+                self.require_live_holder()?;
+                self.require_crd_state()?;
+                Break(Step::Command(Command::Delete(id)))
             }
         }
     }
 
-    /// What the delete of this very pass has come to, where a look came after it.
-    fn after_delete(&self, id: &ContractId) -> Option<Step> {
-        Some(match self.pass.deleted.as_ref()? {
-            WriteOutcome::Accepted(()) | WriteOutcome::Unknown(_) => return None,
-            WriteOutcome::Refused(FicError::Conflict { words }) => {
-                rest(ReadyState::Abolishing(Abolishing::Busy(id.clone(), words.clone())), Requeue::Backoff)
+    /// What follows the delete request of this reconcile, if a read came after it.
+    fn after_delete(&self, id: &ContractId) -> Decision<()> {
+        match &self.run.deleted {
+            None | Some(WriteOutcome::Accepted(()) | WriteOutcome::Unknown(_)) => Continue(()),
+            Some(WriteOutcome::Refused(FicError::Conflict { message })) => {
+                let state = ReadyState::Abolishing(AbolishProgress::Conflict(id.clone(), message.clone()));
+                Break(report(state, Requeue::Backoff))
             }
-            WriteOutcome::Refused(trouble) | WriteOutcome::NotSent(trouble) => self.troubled(trouble),
-        })
+            Some(WriteOutcome::Refused(error) | WriteOutcome::NotSent(error)) => Break(self.after_error(error)),
+        }
     }
 
-    /// A delete is sent once. Only one that FIC has evidently never carried out is sent again: unanswered and without a trace
-    /// over several looks, accepted and without a trace for as long as an operation may take, or failed, at the slow pace.
-    fn may_send_again(&self, delete: &DeleteState) -> bool {
+    /// A delete request is sent once. It is sent again only if FIC evidently did not execute it: there was no response
+    /// and several reads show no effect; it was accepted and has no effect after the operation timeout; or it failed a
+    /// resync interval ago.
+    fn may_resend(&self, delete: &DeleteState) -> bool {
         let age = self.now.saturating_sub(delete.sent_at);
         if delete.failed {
             age >= self.settings.resync_interval
         } else if delete.accepted {
             age >= self.settings.operation_timeout
         } else {
-            delete.unchanged_looks >= CONFIRMATIONS_REQUIRED
+            delete.unchanged_reads >= CONFIRMATIONS_REQUIRED
         }
     }
 
-    /// The definition being deleted is an uninstall. That is asked before a delete, and also where a plan would have to stay for lack of
-    /// something: it would hold up the uninstall for ever.
-    fn unless_uninstalled(&self, step: Step) -> Step {
-        let matters = match &step {
+    /// Deleting the CRD is an uninstall, so the contracts stay. The CRD is checked before a delete request, and also
+    /// where the plan would have to wait: it would block the uninstall forever.
+    fn unless_uninstalling(&self, step: Step) -> Decision {
+        let blocks_uninstall = match &step {
             Step::Command(Command::Delete(_)) => true,
-            Step::Rest { verdict: Some(verdict), .. } => match verdict.situation {
-                ReadyState::Abolishing(
-                    Abolishing::WaitingForOperation(_)
-                    | Abolishing::Busy(..)
-                    | Abolishing::LookingForCreate
-                    | Abolishing::MakingSure(_),
-                )
-                | ReadyState::CredentialsMissing
-                | ReadyState::CredentialsLeaving
-                | ReadyState::CredentialsInvalid(_)
-                | ReadyState::Troubled(_)
-                | ReadyState::NotObserved { .. }
-                | ReadyState::OperationFailed { .. }
-                | ReadyState::OperationTimedOut { .. } => true,
-                ReadyState::Abolishing(Abolishing::UnderWay(_))
-                | ReadyState::Contracted { .. }
-                | ReadyState::Purchasing { .. }
-                | ReadyState::Repurchasing { .. }
-                | ReadyState::Processing { .. }
-                | ReadyState::NotContracted
-                | ReadyState::Suspended
-                | ReadyState::AlreadyContracted { .. }
-                | ReadyState::ContractLost { .. }
-                | ReadyState::TenantClaimed { .. }
-                | ReadyState::MenuMismatch { .. } => false,
-            },
+            // Once FIC abolishes the contract, nothing is left to retain.
+            Step::Done { status: Some(status), .. } => {
+                !matches!(status.state, ReadyState::Abolishing(AbolishProgress::InProgress(_)))
+            }
             Step::Query(_)
             | Step::Command(
                 Command::AddSecretFinalizer | Command::AddFinalizer | Command::RemoveFinalizer(_) | Command::Create,
             )
             | Step::Report(_)
-            | Step::Rest { verdict: None, .. } => false,
+            | Step::Done { status: None, .. } => false,
         };
-        if !matters {
-            return step;
+        if !blocks_uninstall {
+            return Break(step);
         }
-        match self.definition() {
-            Err(look) => look,
-            Ok(CrdState::Present) => step,
-            Ok(CrdState::Deleting) => Step::Command(Command::RemoveFinalizer(ReleaseReason::Retained {
-                id: self.plan.id.clone(),
-                uninstall: true,
-            })),
+        match self.require_crd_state()? {
+            CrdState::Present => Break(step),
+            CrdState::Deleting => self.retain(RetainCause::Uninstall),
         }
     }
 }
 
-/// The id is recorded before the delete is sent: the delete may fail, and then it must be known what is ours.
-fn record(contract: &Contract) -> Step {
+/// The id is recorded before the delete request: the request may fail, and then the record must say that the contract
+/// belongs to the plan.
+fn record_before_delete(contract: &Contract) -> Step {
     let id = contract.id.clone();
-    Step::Report(
-        StatusChange::of(ReadyState::Abolishing(Abolishing::WaitingForOperation(id.clone())))
-            .showing(contract)
-            .with_id(IdChange::Set(id.clone()))
-            .because(Some(Occasion::Purchased(id))),
-    )
+    let state = ReadyState::Abolishing(AbolishProgress::WaitingForOperation(id.clone()));
+    Step::Report(StatusChange::new(state).showing(contract).with_record(RecordChange::Purchased(id)))
 }
 
-fn gone(id: &ContractId, other: Option<&Contract>) -> Step {
-    Step::Command(Command::RemoveFinalizer(ReleaseReason::Abolished {
-        id: id.clone(),
-        other: other.map(|c| c.id.clone()),
-    }))
+fn report_progress(progress: AbolishProgress) -> Step {
+    report(ReadyState::Abolishing(progress), Requeue::Poll)
+}
+
+fn abolished(id: &ContractId, other: Option<&Contract>) -> Decision {
+    remove_finalizer(ReleaseReason::Abolished { id: id.clone(), other: other.map(|other| other.id.clone()) })
 }

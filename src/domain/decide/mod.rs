@@ -1,18 +1,12 @@
-//! *Decide*: from the facts to the next step. Consumes [`Facts`], produces a [`Step`]; no client, no async, no clock.
+//! *Decide*: from [`Facts`] to the next [`Step`]. No client, no async, no clock.
 //!
-//! A pass of the loop asks [`decide`] again and again, each time with what the last step brought to light, until it says to
-//! rest. So every effect on the world is a step of its own with a decision before and after it, and a crash may fall
-//! between any two of them.
+//! A reconcile calls [`decide`] again after each step, with what the step returned, until the decision is to end. So
+//! each effect is a step of its own, with a decision before and after it, and a crash may happen between any two steps.
 //!
-//! - [`living`]: a plan that wants its contract.
-//! - [`leaving`]: a plan that is being deleted.
-//! - [`sighting`]: what the looks at FIC amount to, for both.
-//! - [`step`]: what a decision can say.
-
-#![allow(
-    clippy::result_large_err,
-    reason = "a step that ends the decision is the usual outcome of these functions, not an error to be kept small"
-)]
+//! - `active`: a plan that is not being deleted.
+//! - `deleting`: a plan that is being deleted.
+//! - `observation`: what the reads from FIC mean, for both.
+//! - `step`: what a decision can return.
 
 mod active;
 mod deleting;
@@ -21,99 +15,118 @@ mod step;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::api::condition::Ready;
+use std::convert::Infallible;
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use crate::api::condition::ConditionStatus;
 use crate::api::credentials::SecretDefect;
 use crate::api::plan::{DeletionPolicy, ManagementPolicy};
-use crate::domain::contract::{Contract, ContractId};
+use crate::domain::contract::Contract;
 use crate::domain::error::FicError;
-use crate::domain::facts::{Claim, PlanFacts, SecretState, Settings, Uptime};
-use crate::domain::memory::{CreateState, Memory};
+use crate::domain::facts::{Claim, PlanFacts, Record, SecretState, Settings, Uptime};
+use crate::domain::memory::{Memory, RetryAfter};
 use crate::domain::ready_state::ReadyState;
 use crate::domain::run_state::{CrdState, RunState, SecretAbsence};
-pub use step::{Command, ContractDisplay, IdChange, Occasion, Query, ReleaseReason, Requeue, StatusChange, Step};
+use crate::domain::write_state::CreateState;
+pub use step::{
+    Command, ContractDisplay, Query, RecordChange, ReleaseReason, Requeue, RetainCause, StatusChange, Step,
+};
 
-/// All that a decision is made from.
+/// Everything that a decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
-    /// Now.
+    /// The current time.
     pub now: Uptime,
-    /// The operator's own settings.
+    /// The settings of the operator.
     pub settings: &'a Settings,
-    /// The plan, as the API server last had it for us.
+    /// The plan, as last read or written.
     pub plan: &'a PlanFacts,
-    /// Its credentials.
-    pub credentials: &'a SecretState,
-    /// Who holds the tenant, as far as the cache knows.
+    /// Its Secret.
+    pub secret: &'a SecretState,
+    /// Which plan holds the tenant, according to the cache.
     pub claim: &'a Claim,
-    /// What this process remembers of the plan from earlier passes.
+    /// What this process remembers from earlier reconciles.
     pub memory: &'a Memory,
-    /// What this pass has learnt so far.
-    pub pass: &'a RunState,
+    /// What this reconcile has learned so far.
+    pub run: &'a RunState,
 }
+
+/// A part of the decision: `Break` with the next step, or `Continue` with the value that the following parts need. A
+/// part that always decides has no value to continue with.
+type Decision<T = Infallible> = ControlFlow<Step, T>;
+
+/// How many resync intervals FIC may fail to answer before a Ready plan is reported as Unknown.
+const RESYNCS_WITHOUT_ANSWER: u32 = 3;
 
 /// Decides the next step.
 #[must_use]
 pub fn decide(facts: &Facts<'_>) -> Step {
-    let step = if facts.plan.deleting { deleting::step(facts) } else { active::step(facts) };
-    facts.keep_to_retry_after(step)
+    let Break(step) = if facts.plan.deleting { facts.decide_deleting() } else { facts.decide_active() };
+    facts.honour_retry_after(step)
 }
 
-/// Reports a situation and rests.
-fn rest(situation: ReadyState, wait: Requeue) -> Step {
-    StatusChange::of(situation).rest(wait)
+/// Reports a state and ends the reconcile.
+fn report(state: ReadyState, requeue: Requeue) -> Step {
+    StatusChange::new(state).done(requeue)
 }
 
-/// Rests without a word.
-fn rest_silently(wait: Requeue) -> Step {
-    Step::Rest { verdict: None, wait }
+/// A Secret that requests can be made with.
+#[derive(Clone, Copy, Debug)]
+struct UsableSecret {
+    has_finalizer: bool,
+    deleting: bool,
 }
-
-/// How many resync intervals a Ready plan may go unseen before it is no longer called Ready.
-const SILENT_RESYNCS: u32 = 3;
 
 impl Facts<'_> {
-    /// Who holds the tenant: the API server's word where this pass has asked for it, else the cache's.
-    fn holder(&self) -> &Claim {
-        self.pass.holder.as_ref().unwrap_or(self.claim)
-    }
-
-    /// The effects that matter need the API server's own word on the plan and its rivals; a cache may be behind.
-    fn confirmed(&self) -> Result<(), Step> {
-        match self.pass.holder {
-            Some(_) => Ok(()),
-            None => Err(Step::Query(Query::Holder)),
+    /// Requires that this reconcile has read the plan and the other plans of the tenant from the API server: the cache
+    /// may be stale, and the next step buys, abolishes or records a contract.
+    fn require_live_holder(&self) -> Decision<()> {
+        match self.run.holder {
+            Some(_) => Continue(()),
+            None => Break(Step::Query(Query::Holder)),
         }
     }
 
-    /// The id of the contract that is this plan's: an id without the finalizer is only something that was watched.
-    fn own_id(&self) -> Option<&ContractId> {
-        if self.plan.finalizer { self.plan.id.as_ref() } else { None }
+    /// Which plan holds the tenant: by the live read of this reconcile, or else by the cache.
+    fn holder(&self) -> &Claim {
+        self.run.holder.as_ref().unwrap_or(self.claim)
     }
 
-    /// A living plan with a create of unknown outcome: that says more than what stands in the way of looking it up.
-    fn may_have_bought(&self) -> bool {
-        let open = match self.memory.create {
-            CreateState::Open { .. } => true,
-            CreateState::Unsent | CreateState::Refused | CreateState::Accepted(_) => false,
-        };
-        open && self.plan.finalizer && self.plan.id.is_none() && !self.plan.deleting && !self.is_observed()
+    fn require_crd_state(&self) -> Decision<CrdState> {
+        match self.run.crd {
+            Some(crd) => Continue(crd),
+            None => Break(Step::Query(Query::Crd)),
+        }
     }
 
-    /// Whether a contract that is found under the finalizer, with no id recorded, is ours: a create of ours may be open, or it is
-    /// the one that was given up as lost.
+    /// The contract of a create request that was accepted and whose id is not recorded yet. Recording it comes before
+    /// anything else.
+    fn unrecorded_purchase(&self) -> Option<&Contract> {
+        match &self.memory.create {
+            CreateState::Accepted(contract) if self.plan.record.id().is_none() => Some(contract),
+            CreateState::Accepted(_) | CreateState::Unsent | CreateState::Unconfirmed { .. } | CreateState::Refused => {
+                None
+            }
+        }
+    }
+
+    /// A refused create request bought nothing, so the record is closed again before anything is read. Otherwise a
+    /// contract that was bought in the portal meanwhile would be taken for the plan's own.
+    fn close_record_of_refused_create(&self) -> Decision<()> {
+        match (&self.memory.create, &self.plan.record) {
+            (CreateState::Refused, Record::Open) => remove_finalizer(ReleaseReason::NothingBought),
+            (CreateState::Refused, Record::None | Record::Watched(_) | Record::Owned(_))
+            | (CreateState::Unsent | CreateState::Unconfirmed { .. } | CreateState::Accepted(_), _) => Continue(()),
+        }
+    }
+
+    /// Whether a contract found under an open record belongs to the plan: a create request may be open, or it is the
+    /// contract that was given up as lost.
     fn is_outcome_of_create(&self, contract: &Contract) -> bool {
         match &self.memory.create {
-            CreateState::Open { .. } => true,
+            CreateState::Unconfirmed { .. } => true,
             CreateState::Unsent => self.memory.lost.as_ref() == Some(&contract.id),
             CreateState::Refused | CreateState::Accepted(_) => false,
-        }
-    }
-
-    /// The contract of a create that was accepted and whose id is not recorded yet: that comes before anything else.
-    fn accepted(&self) -> Option<&Contract> {
-        match &self.memory.create {
-            CreateState::Accepted(contract) if self.plan.id.is_none() => Some(contract),
-            CreateState::Accepted(_) | CreateState::Unsent | CreateState::Open { .. } | CreateState::Refused => None,
         }
     }
 
@@ -125,111 +138,112 @@ impl Facts<'_> {
         self.is_observed() || self.plan.deletion == DeletionPolicy::Retain
     }
 
-    /// Suspended: nothing is touched. Only a plan that has never been reported is told about it.
+    /// A suspended plan is not touched. Only a plan without any report reports that it is suspended.
     fn suspended(&self) -> Step {
         match self.plan.reported {
-            None => rest(ReadyState::Suspended, Requeue::Change),
-            Some(_) => rest_silently(Requeue::Change),
+            None => report(ReadyState::Suspended, Requeue::OnChange),
+            Some(_) => Step::wait(Requeue::OnChange),
         }
     }
 
-    /// The credentials, if calls can be made with them, or what to do instead.
-    fn usable_credentials(&self) -> Result<UsableCredentials, Step> {
-        match self.credentials {
-            SecretState::Found { defect, protected, deleting } => {
-                let credentials = UsableCredentials { protected: *protected, deleting: *deleting };
-                let Some(defect) = defect else { return Ok(credentials) };
-                // Kept it can be mended, even where nothing new can be created any more.
-                self.keep_secret(credentials)?;
-                Err(rest(ReadyState::CredentialsInvalid(defect.clone()), Requeue::Resync))
+    /// The Secret, if requests can be made with it.
+    fn usable_secret(&self) -> Decision<UsableSecret> {
+        match self.secret {
+            SecretState::Found { defect, has_finalizer, deleting } => {
+                let secret = UsableSecret { has_finalizer: *has_finalizer, deleting: *deleting };
+                let Some(defect) = defect else { return Continue(secret) };
+                // While it exists it can be fixed, also in a namespace that is being deleted and accepts no new Secret.
+                self.ensure_secret_finalizer(secret)?;
+                Break(report(ReadyState::CredentialsInvalid(defect.clone()), Requeue::Resync))
             }
-            SecretState::NotFound => Err(match self.pass.secret {
+            SecretState::NotFound => Break(match self.run.secret_absence {
                 None => Step::Query(Query::Secret),
-                Some(SecretAbsence::Absent) => rest(ReadyState::CredentialsMissing, Requeue::Backoff),
+                Some(SecretAbsence::NotFound) => report(ReadyState::CredentialsMissing, Requeue::Backoff),
                 Some(SecretAbsence::WrongType) => {
-                    rest(ReadyState::CredentialsInvalid(SecretDefect::WrongType), Requeue::Backoff)
+                    report(ReadyState::CredentialsInvalid(SecretDefect::WrongType), Requeue::Backoff)
                 }
             }),
         }
     }
 
-    /// A Secret that a plan with the finalizer uses is kept. One that is being deleted takes no finalizer any more.
-    fn keep_secret(&self, credentials: UsableCredentials) -> Result<(), Step> {
-        if self.plan.finalizer && !credentials.protected && !credentials.deleting {
-            return Err(Step::Command(Command::AddSecretFinalizer));
+    /// A Secret that a plan with a record uses carries the finalizer. The API server adds none to a Secret that is
+    /// being deleted.
+    fn ensure_secret_finalizer(&self, secret: UsableSecret) -> Decision<()> {
+        if self.plan.record.has_finalizer() && !secret.has_finalizer && !secret.deleting {
+            return Break(Step::Command(Command::AddSecretFinalizer));
         }
-        Ok(())
+        Continue(())
     }
 
-    /// What a look or an act that failed means for the plan.
+    /// What a failed request means for the plan.
     ///
-    /// A plan that was Ready is still taken to be: not being able to look says nothing about the contract. Only after some
-    /// silence is it called unknown.
-    fn troubled(&self, trouble: &FicError) -> Step {
-        let wait = match trouble {
+    /// A failed read says nothing about the contract, so a Ready plan stays Ready. Only after several resync intervals
+    /// it is Unknown.
+    fn after_error(&self, error: &FicError) -> Step {
+        let requeue = match error {
             FicError::Unavailable { .. } | FicError::RateLimited { .. } | FicError::Conflict { .. } => Requeue::Backoff,
             FicError::AuthenticationFailed { .. }
             | FicError::PermissionDenied { .. }
             | FicError::Rejected { .. }
-            | FicError::Unexpected { .. } => return rest(ReadyState::Troubled(trouble.clone()), Requeue::Resync),
+            | FicError::Unexpected { .. } => return report(ReadyState::RequestFailed(error.clone()), Requeue::Resync),
         };
-        let wait = match self.memory.hold_until {
-            Some(until) if until > self.now => Requeue::Until(until),
-            Some(_) | None => wait,
-        };
-        let was_ready = !self.plan.deleting
-            && self.plan.reported.as_ref().is_some_and(|reported| match reported.ready {
-                Ready::True | Ready::Unknown => true,
-                Ready::False => false,
-            });
-        if !was_ready {
-            let cause = trouble.clone();
-            return rest(
+        let requeue = self.retry_after().map_or(requeue, |retry| Requeue::At(retry.not_before));
+        if !self.was_ready() {
+            let error = error.clone();
+            return report(
                 if self.may_have_bought() {
-                    ReadyState::Purchasing { cause: Some(cause) }
+                    ReadyState::Purchasing { cause: Some(error) }
                 } else {
-                    ReadyState::Troubled(cause)
+                    ReadyState::RequestFailed(error)
                 },
-                wait,
+                requeue,
             );
         }
-        let silence = self.settings.resync_interval.saturating_mul(SILENT_RESYNCS);
-        if self.now.saturating_sub(self.memory.last_seen) < silence {
-            return rest_silently(wait);
+        let duration = self.settings.resync_interval.saturating_mul(RESYNCS_WITHOUT_ANSWER);
+        if self.now.saturating_sub(self.memory.last_answer_at) < duration {
+            return Step::wait(requeue);
         }
-        rest(ReadyState::NotObserved { trouble: trouble.clone(), silence }, wait)
+        report(ReadyState::NotObserved { error: error.clone(), duration }, requeue)
     }
 
-    /// While FIC has asked to be left alone, no step that calls it is taken, whoever asks.
-    fn keep_to_retry_after(&self, step: Step) -> Step {
-        let calls_fic = match &step {
-            Step::Query(Query::List | Query::Show(_) | Query::Explain(_))
-            | Step::Command(Command::Create | Command::Delete(_)) => true,
-            Step::Query(Query::Secret | Query::Holder | Query::Crd)
-            | Step::Command(Command::AddSecretFinalizer | Command::AddFinalizer | Command::RemoveFinalizer(_))
-            | Step::Report(_)
-            | Step::Rest { .. } => false,
-        };
-        match self.memory.hold_until {
-            Some(until) if calls_fic && until > self.now => self.troubled(&FicError::RateLimited { retry_after: None }),
+    fn was_ready(&self) -> bool {
+        !self.plan.deleting
+            && self.plan.reported.as_ref().is_some_and(|reported| match reported.ready {
+                ConditionStatus::True | ConditionStatus::Unknown => true,
+                ConditionStatus::False => false,
+            })
+    }
+
+    /// Whether an active plan has a create request of unknown outcome. Reporting that matters more than why it cannot
+    /// be checked now.
+    fn may_have_bought(&self) -> bool {
+        self.memory.create.is_unconfirmed()
+            && self.plan.record == Record::Open
+            && !self.plan.deleting
+            && !self.is_observed()
+    }
+
+    /// No step sends a request before the time that FIC asked for. Until then the plan reports the error that asked for
+    /// it.
+    fn honour_retry_after(&self, step: Step) -> Step {
+        match self.retry_after() {
+            Some(retry) if step.calls_fic() => self.after_error(&retry.error),
             Some(_) | None => step,
         }
     }
 
-    /// Whether our own definition is being deleted, or the look that tells.
-    fn definition(&self) -> Result<CrdState, Step> {
-        self.pass.definition.ok_or(Step::Query(Query::Crd))
+    /// The request of FIC to wait, unless its time has passed.
+    fn retry_after(&self) -> Option<&RetryAfter> {
+        self.memory.retry_after.as_ref().filter(|retry| retry.not_before > self.now)
     }
 
-    /// Whether the operation under way has taken longer than it may.
-    fn is_overdue(&self, memory: &Memory) -> bool {
-        memory.in_progress_since.is_some_and(|since| self.now.saturating_sub(since) >= self.settings.operation_timeout)
+    /// Whether the operation in progress has exceeded the timeout.
+    fn is_overdue(&self) -> bool {
+        let since = self.memory.in_progress_since;
+        since.is_some_and(|since| self.now.saturating_sub(since) >= self.settings.operation_timeout)
     }
 }
 
-/// Credentials that calls can be made with.
-#[derive(Clone, Copy, Debug)]
-struct UsableCredentials {
-    protected: bool,
-    deleting: bool,
+fn remove_finalizer<T>(reason: ReleaseReason) -> Decision<T> {
+    Break(Step::Command(Command::RemoveFinalizer(reason)))
 }

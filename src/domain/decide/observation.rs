@@ -1,39 +1,46 @@
-//! What the looks at FIC amount to. Two witnesses are asked before a contract is called gone: Show, and then List.
+//! What the reads from FIC mean. A contract counts as absent only if both Show and List do not show it.
+
+use std::ops::ControlFlow::{Break, Continue};
 
 use crate::domain::contract::{Contract, ContractId};
-use crate::domain::decide::{Facts, Query, Step};
+use crate::domain::decide::{Decision, Facts, Query, Step};
 use crate::domain::error::FicError;
-use crate::domain::memory::CONFIRMATIONS_REQUIRED;
+use crate::domain::facts::Record;
+use crate::domain::write_state::CONFIRMATIONS_REQUIRED;
 
-/// What the looks at FIC amount to.
+/// What the reads from FIC show.
 #[derive(Debug)]
 pub(super) enum Observation<'a> {
-    /// The plan's own contract, still there.
+    /// The contract of the plan exists.
     Own(&'a Contract),
-    /// The plan's own contract is gone, and the tenant has none.
+    /// The contract of the plan is absent, and the tenant has no other.
     Gone(&'a ContractId),
-    /// The plan's own contract is gone, and the tenant has another.
+    /// The contract of the plan is absent, and the tenant has another.
     Replaced(&'a ContractId, &'a Contract),
-    /// The plan has none of its own, and the tenant has one.
+    /// The plan owns no contract, and the tenant has one.
     Found(&'a Contract),
-    /// The plan has none of its own, and the tenant has none.
+    /// The plan owns no contract, and the tenant has none.
     Nothing,
 }
 
 impl<'a> Facts<'a> {
-    /// What has been seen, or the look that is missing, or what to do about the trouble in the way.
-    pub(super) fn sighting(&self) -> Result<Observation<'a>, Step> {
-        let (Some(id), true) = (&self.plan.id, self.plan.finalizer) else {
-            return self.tenant_sighting();
-        };
-        match &self.pass.shown {
-            None => return Err(Step::Query(Query::Show(id.clone()))),
-            Some(Err(trouble)) => return Err(self.troubled(trouble)),
-            Some(Ok(Some(contract))) => return Ok(Observation::Own(contract)),
+    /// What was read, or the query that is missing, or what to do about the error.
+    pub(super) fn observation(&self) -> Decision<Observation<'a>> {
+        match &self.plan.record {
+            Record::Owned(id) => self.observe_own(id),
+            Record::None | Record::Watched(_) | Record::Open => self.observe_tenant(),
+        }
+    }
+
+    fn observe_own(&self, id: &'a ContractId) -> Decision<Observation<'a>> {
+        match &self.run.shown {
+            None => return Break(Step::Query(Query::Show(id.clone()))),
+            Some(Err(error)) => return Break(self.after_error(error)),
+            Some(Ok(Some(contract))) => return Continue(Observation::Own(contract)),
             Some(Ok(None)) => {}
         }
         let listed = self.listed()?;
-        Ok(match listed.iter().find(|contract| contract.id == *id) {
+        Continue(match listed.iter().find(|contract| contract.id == *id) {
             Some(contract) => Observation::Own(contract),
             None => match listed.first() {
                 Some(other) => Observation::Replaced(id, other),
@@ -42,30 +49,31 @@ impl<'a> Facts<'a> {
         })
     }
 
-    fn tenant_sighting(&self) -> Result<Observation<'a>, Step> {
+    fn observe_tenant(&self) -> Decision<Observation<'a>> {
         match self.listed()? {
-            [] => Ok(Observation::Nothing),
-            [contract] => Ok(Observation::Found(contract)),
-            several => Err(self.troubled(&FicError::Unexpected {
-                what: format!("{} contracts for one tenant, where FIC allows one", several.len()).into(),
+            [] => Continue(Observation::Nothing),
+            [contract] => Continue(Observation::Found(contract)),
+            several => Break(self.after_error(&FicError::Unexpected {
+                message: format!("FIC lists {} contracts for one tenant and allows only one", several.len()).into(),
             })),
         }
     }
 
-    fn listed(&self) -> Result<&'a [Contract], Step> {
-        match &self.pass.listed {
-            None => Err(Step::Query(Query::List)),
-            Some(Err(trouble)) => Err(self.troubled(trouble)),
-            Some(Ok(contracts)) => Ok(contracts),
+    fn listed(&self) -> Decision<&'a [Contract]> {
+        match &self.run.listed {
+            None => Break(Step::Query(Query::List)),
+            Some(Err(error)) => Break(self.after_error(error)),
+            Some(Ok(contracts)) => Continue(contracts),
         }
     }
 
-    /// Whether the absence of the plan's own contract can be believed.
+    /// Whether enough reads agree that the contract of the plan is absent.
     ///
-    /// FIC's reads may lag behind its writes, and one that lags may follow one that did not: a contract that a look has shown may seem
-    /// absent to the next, as if it were not bought yet. Even after a delete of ours one absence is not enough: whoever buys for the
-    /// tenant next could be shown the contract that has just gone, and take it for the outcome of its own create.
-    pub(super) fn absence_is_believed(&self) -> bool {
+    /// Reads of FIC may be stale, and a stale read may follow a fresh one, so an earlier read that showed the contract
+    /// proves nothing. One absence is not enough after a delete request of ours either: the next plan to buy for the
+    /// tenant could be shown the contract that was just abolished, and take it for the outcome of its own create
+    /// request.
+    pub(super) fn absence_is_confirmed(&self) -> bool {
         self.memory.absences >= CONFIRMATIONS_REQUIRED
     }
 }

@@ -1,224 +1,232 @@
-//! What a decision can say.
+//! What a decision can return: the next step.
 
 use crate::domain::contract::{Contract, ContractId};
 use crate::domain::facts::Uptime;
 use crate::domain::ready_state::ReadyState;
 
-/// What to do next.
+/// The next step of a reconcile.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Find something out.
+    /// Read something; one request.
     Query(Query),
-    /// Change something; one call.
+    /// Change something; one request.
     Command(Command),
-    /// Write the status, and go on.
+    /// Write the status, then decide again.
     Report(StatusChange),
-    /// Write the status if there is something to say, and end the pass.
-    Rest {
-        /// What to say.
-        verdict: Option<StatusChange>,
-        /// When to look again.
-        wait: Requeue,
+    /// End the reconcile.
+    Done {
+        /// The status to write first, if there is anything to report.
+        status: Option<StatusChange>,
+        /// When to reconcile again.
+        requeue: Requeue,
     },
 }
 
-/// Something to find out.
+/// Something to read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Query {
-    /// Whether there is a Secret of that name, of another type.
+    /// Whether a Secret of that name exists with another type.
     Secret,
-    /// The plans of the tenant, and with them this one, by the API server's own word.
+    /// A live list of the plans of the tenant: which one holds the tenant, and this plan as it is now.
     Holder,
-    /// Whether the definition of our resource is being deleted.
+    /// Whether the CRD is being deleted.
     Crd,
-    /// The contracts of the tenant.
+    /// List: the contracts of the tenant.
     List,
-    /// The plan's contract.
+    /// Show: the contract of the plan.
     Show(ContractId),
     /// Why the last operation on the contract failed.
-    Explain(ContractId),
+    OperationError(ContractId),
 }
 
 /// Something to change.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Command {
-    /// Put the finalizer on the Secret.
+    /// Add the finalizer to the Secret.
     AddSecretFinalizer,
-    /// Put the finalizer on the plan: the record that something may be bought.
+    /// Add the finalizer to the plan. This opens the record.
     AddFinalizer,
-    /// Take it off again.
+    /// Remove the finalizer from the plan.
     RemoveFinalizer(ReleaseReason),
-    /// Buy.
+    /// Buy the contract.
     Create,
-    /// Abolish.
+    /// Abolish the contract.
     Delete(ContractId),
 }
 
-/// Why a plan lets go.
+/// Why the finalizer is removed from a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ReleaseReason {
     /// Nothing was bought.
     NothingBought,
     /// Another plan holds the tenant.
     Yielded,
-    /// The contract is gone.
+    /// The contract is abolished.
     Abolished {
         /// The contract.
         id: ContractId,
-        /// Another contract that the tenant holds now; it is left alone.
+        /// Another contract of the tenant, which the operator does not change.
         other: Option<ContractId>,
     },
-    /// The contract stays.
+    /// The contract stays at FIC.
     Retained {
-        /// The contract, where it is known.
+        /// The contract, where its id is recorded.
         id: Option<ContractId>,
-        /// Because the definition is being deleted, not because the plan says so.
-        uninstall: bool,
+        /// What retains it.
+        cause: RetainCause,
     },
 }
 
-/// What to report.
+/// What retains a contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RetainCause {
+    /// The policies of the plan.
+    Policy,
+    /// The CRD is being deleted: an uninstall.
+    Uninstall,
+}
+
+/// What to write to the status.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StatusChange {
-    /// Where the plan stands.
-    pub situation: ReadyState,
+    /// The state to report.
+    pub state: ReadyState,
     /// What to show of the contract.
-    pub shown: ContractDisplay,
-    /// What becomes of the id in the status.
-    pub id: IdChange,
-    /// What has just happened, beyond what the change of the condition says.
-    pub occasion: Option<Occasion>,
+    pub display: ContractDisplay,
+    /// How the record of the plan changes.
+    pub record: RecordChange,
 }
 
-/// What to show of the contract in the status.
+/// What the status shows of the contract.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ContractDisplay {
-    /// What is shown already: nothing new was seen.
-    AsBefore,
-    /// This.
+    /// The same as before: nothing new was read.
+    Unchanged,
+    /// This contract.
     Contract(Contract),
-    /// Nothing: there is none.
-    Nothing,
+    /// Nothing: no contract exists.
+    Cleared,
 }
 
-/// What becomes of the id in the status: the record of what is ours.
+/// How the record of a plan (`status.id`) changes, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum IdChange {
-    /// It stays as it is.
+pub enum RecordChange {
+    /// It does not change.
     Keep,
-    /// It is recorded.
-    Set(ContractId),
-    /// It goes.
-    Clear,
-}
-
-/// Something that happened once and deserves an Event of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Occasion {
-    /// Our create was accepted, or found to have been.
+    /// The plan bought this contract.
     Purchased(ContractId),
-    /// A contract was taken over.
+    /// The plan adopts this contract.
     Adopted(ContractId),
-    /// Our contract is gone.
+    /// The plan watches this contract, without owning it.
+    Watched(ContractId),
+    /// The id of a contract that was only watched is removed.
+    Forget,
+    /// The plan lost this contract. The id is removed, so that the record is open.
     Lost(ContractId),
 }
 
-/// When to look again.
+/// When to reconcile again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Requeue {
-    /// After the poll interval: something is in progress.
+    /// After the poll interval: an operation is in progress.
     Poll,
-    /// After the resync interval: nothing is expected to change.
+    /// After the resync interval: no change is expected.
     Resync,
-    /// Doubling from pass to pass: something is in the way.
+    /// With exponential backoff: something prevents progress.
     Backoff,
-    /// Not before this moment: FIC asked for it.
-    Until(Uptime),
-    /// When something of it changes; nothing else could help.
-    Change,
+    /// At this time: FIC asked for it.
+    At(Uptime),
+    /// Only when the plan or its Secret changes.
+    OnChange,
 }
 
 impl Step {
-    /// Whether it leaves the plan with the finalizer and no id: the record that something may be bought.
+    /// Whether the step leaves the plan with an open record.
     #[must_use]
     pub fn opens_record(&self) -> bool {
         match self {
             Self::Command(Command::AddFinalizer) => true,
-            Self::Report(verdict) | Self::Rest { verdict: Some(verdict), .. } => verdict.id == IdChange::Clear,
+            Self::Report(status) | Self::Done { status: Some(status), .. } => match status.record {
+                RecordChange::Lost(_) => true,
+                RecordChange::Keep
+                | RecordChange::Purchased(_)
+                | RecordChange::Adopted(_)
+                | RecordChange::Watched(_)
+                | RecordChange::Forget => false,
+            },
             Self::Command(
                 Command::AddSecretFinalizer | Command::RemoveFinalizer(_) | Command::Create | Command::Delete(_),
             )
             | Self::Query(_)
-            | Self::Rest { verdict: None, .. } => false,
+            | Self::Done { status: None, .. } => false,
+        }
+    }
+
+    /// Whether the step sends a request to FIC.
+    #[must_use]
+    pub fn calls_fic(&self) -> bool {
+        match self {
+            Self::Query(Query::List | Query::Show(_) | Query::OperationError(_))
+            | Self::Command(Command::Create | Command::Delete(_)) => true,
+            Self::Query(Query::Secret | Query::Holder | Query::Crd)
+            | Self::Command(Command::AddSecretFinalizer | Command::AddFinalizer | Command::RemoveFinalizer(_))
+            | Self::Report(_)
+            | Self::Done { .. } => false,
+        }
+    }
+
+    /// Ends the reconcile without a report.
+    pub(super) fn wait(requeue: Requeue) -> Self {
+        Self::Done { status: None, requeue }
+    }
+}
+
+impl RecordChange {
+    /// Whether the id is removed from the status.
+    #[must_use]
+    pub fn clears_id(&self) -> bool {
+        match self {
+            Self::Forget | Self::Lost(_) => true,
+            Self::Keep | Self::Purchased(_) | Self::Adopted(_) | Self::Watched(_) => false,
         }
     }
 }
 
 impl StatusChange {
-    pub(super) fn of(situation: ReadyState) -> Self {
-        Self { situation, shown: ContractDisplay::AsBefore, id: IdChange::Keep, occasion: None }
+    pub(super) fn new(state: ReadyState) -> Self {
+        Self { state, display: ContractDisplay::Unchanged, record: RecordChange::Keep }
     }
 
     pub(super) fn showing(mut self, contract: &Contract) -> Self {
-        self.shown = ContractDisplay::Contract(contract.clone());
+        self.display = ContractDisplay::Contract(contract.clone());
         self
     }
 
     pub(super) fn showing_nothing(mut self) -> Self {
-        self.shown = ContractDisplay::Nothing;
+        self.display = ContractDisplay::Cleared;
         self
     }
 
-    pub(super) fn with_id(mut self, id: IdChange) -> Self {
-        if id == IdChange::Clear {
-            self.shown = ContractDisplay::Nothing;
+    pub(super) fn with_record(mut self, record: RecordChange) -> Self {
+        if record.clears_id() {
+            self.display = ContractDisplay::Cleared;
         }
-        self.id = id;
+        self.record = record;
         self
     }
 
-    pub(super) fn because(mut self, occasion: Option<Occasion>) -> Self {
-        self.occasion = occasion;
-        self
-    }
-
-    pub(super) fn rest(self, wait: Requeue) -> Step {
-        Step::Rest { verdict: Some(self), wait }
+    pub(super) fn done(self, requeue: Requeue) -> Step {
+        Step::Done { status: Some(self), requeue }
     }
 }
 
 impl Requeue {
-    /// Whether something is in the way, that is waited out ever more slowly.
+    /// Whether something prevents progress, so that the next reconcile waits longer.
     #[must_use]
     pub fn uses_backoff(self) -> bool {
         match self {
-            Self::Backoff | Self::Until(_) => true,
-            Self::Poll | Self::Resync | Self::Change => false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_record_is_opened_by_the_finalizer_and_by_an_id_that_goes() {
-        let verdict = |id| StatusChange::of(ReadyState::NotContracted).with_id(id);
-        let set = IdChange::Set(ContractId::parse("F000000000001").expect("well formed"));
-        for (step, opens) in [
-            (Step::Command(Command::AddFinalizer), true),
-            (Step::Command(Command::AddSecretFinalizer), false),
-            (Step::Command(Command::Create), false),
-            (Step::Query(Query::List), false),
-            (Step::Report(verdict(IdChange::Clear)), true),
-            (Step::Report(verdict(IdChange::Keep)), false),
-            (Step::Report(verdict(set)), false),
-            (verdict(IdChange::Clear).rest(Requeue::Resync), true),
-            (verdict(IdChange::Keep).rest(Requeue::Resync), false),
-            (Step::Rest { verdict: None, wait: Requeue::Change }, false),
-        ] {
-            assert_eq!(step.opens_record(), opens, "{step:?}");
+            Self::Backoff | Self::At(_) => true,
+            Self::Poll | Self::Resync | Self::OnChange => false,
         }
     }
 }

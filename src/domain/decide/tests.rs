@@ -1,7 +1,7 @@
-//! Every row of the decision, by the decision function itself.
+//! Every row of the decision, tested through [`decide`] itself.
 //!
-//! Each test puts a [`World`] together, which starts from the plainest one (a plan just applied, its Secret there, nothing known
-//! yet), and says what the next step must be.
+//! Each test builds a [`Case`], which starts as a plan that was just applied, with its Secret and nothing read yet, and
+//! states the next step.
 
 #![allow(
     clippy::wildcard_enum_match_arm,
@@ -22,23 +22,23 @@ use std::time::Duration;
 use super::*;
 use crate::api::condition::Reason;
 use crate::api::plan::{AdoptionPolicy, Menu, RecreationPolicy};
-use crate::domain::contract::OperationStatus;
+use crate::domain::contract::{ContractId, OperationStatus};
 use crate::domain::error::WriteOutcome;
 use crate::domain::facts::Reported;
-use crate::domain::memory::{CONFIRMATIONS_REQUIRED, DeleteState};
-use crate::domain::ready_state::Abolishing;
+use crate::domain::ready_state::AbolishProgress;
 use crate::domain::run_state::StepResult;
+use crate::domain::write_state::{CONFIRMATIONS_REQUIRED, DeleteState};
 
 const NOW: Duration = Duration::from_secs(100_000);
 
 #[derive(Clone)]
-struct World {
+struct Case {
     settings: Settings,
     plan: PlanFacts,
-    credentials: SecretState,
+    secret: SecretState,
     claim: Claim,
     memory: Memory,
-    pass: RunState,
+    run: RunState,
 }
 
 fn id(text: &str) -> ContractId {
@@ -58,7 +58,7 @@ fn contract(id: ContractId, status: OperationStatus) -> Contract {
 }
 
 fn unavailable() -> FicError {
-    FicError::Unavailable { what: "HTTP 503".into(), retry_after: None }
+    FicError::Unavailable { message: "HTTP 503".into(), retry_after: None }
 }
 
 /// A plan just applied.
@@ -71,13 +71,12 @@ pub(crate) fn plan() -> PlanFacts {
         deletion: DeletionPolicy::Delete,
         suspend: false,
         deleting: false,
-        finalizer: false,
-        id: None,
+        record: Record::None,
         reported: None,
     }
 }
 
-impl World {
+impl Case {
     /// A plan just applied.
     fn new() -> Self {
         let plan = plan();
@@ -87,29 +86,29 @@ impl World {
                 resync_interval: Duration::from_secs(600),
                 operation_timeout: Duration::from_secs(600),
             },
-            memory: Memory::fresh(&plan, NOW),
+            memory: Memory::new(&plan, NOW),
             plan,
-            credentials: SecretState::Found { defect: None, protected: false, deleting: false },
+            secret: SecretState::Found { defect: None, has_finalizer: false, deleting: false },
             claim: Claim::Ours,
-            pass: RunState::default(),
+            run: RunState::default(),
         }
     }
 
-    /// A plan whose create may have been sent, by this process or another.
+    /// A plan with an open record: this process or another one may have sent a create request.
     fn open() -> Self {
-        let mut world = Self::new();
-        world.plan.finalizer = true;
-        world.credentials = SecretState::Found { defect: None, protected: true, deleting: false };
-        world.memory = Memory::fresh(&world.plan, NOW);
-        world
+        let mut case = Self::new();
+        case.plan.record = Record::Open;
+        case.secret = SecretState::Found { defect: None, has_finalizer: true, deleting: false };
+        case.memory = Memory::new(&case.plan, NOW);
+        case
     }
 
     /// A plan that was Ready.
     fn ready() -> Self {
-        let mut world = Self::open();
-        world.plan.id = Some(ours());
-        world.plan.reported = Some(Reported { ready: Ready::True, reason: Some(Reason::Contracted) });
-        world
+        let mut case = Self::open();
+        case.plan.record = Record::Owned(ours());
+        case.plan.reported = Some(Reported { ready: ConditionStatus::True, reason: Some(Reason::Contracted) });
+        case
     }
 
     fn deleting(mut self) -> Self {
@@ -117,8 +116,8 @@ impl World {
         self
     }
 
-    fn protected(mut self) -> Self {
-        self.credentials = SecretState::Found { defect: None, protected: true, deleting: false };
+    fn with_secret_finalizer(mut self) -> Self {
+        self.secret = SecretState::Found { defect: None, has_finalizer: true, deleting: false };
         self
     }
 
@@ -132,35 +131,35 @@ impl World {
         self
     }
 
-    /// Learns as the loop does.
-    fn news(mut self, news: StepResult) -> Self {
-        match &news {
-            StepResult::FinalizerAdded => self.plan.finalizer = true,
-            StepResult::FinalizerRemoved => self.plan.finalizer = false,
+    /// Adds the result of a step, as the loop does.
+    fn learns(mut self, result: StepResult) -> Self {
+        match &result {
+            StepResult::FinalizerAdded => self.plan.record = Record::Open,
+            StepResult::FinalizerRemoved => self.plan.record = Record::None,
             _ => {}
         }
-        // Each look comes as long after the one before as the loop would have it.
-        self.memory.looks_count_from = NOW;
-        self.memory.learn(&news, &self.plan, &self.settings, NOW);
-        self.pass.learn(&news);
+        // Each read counts, as if it came a poll interval after the last one.
+        self.memory.reads_count_from = NOW;
+        self.memory.learn(&result, &self.plan, &self.settings, NOW);
+        self.run.learn(&result);
         self
     }
 
     fn listed(self, contracts: Vec<Contract>) -> Self {
-        self.news(StepResult::Listed(Ok(contracts)))
+        self.learns(StepResult::Listed(Ok(contracts)))
     }
 
     fn shown(self, contract: Option<Contract>) -> Self {
-        self.news(StepResult::Shown(Ok(contract)))
+        self.learns(StepResult::Shown(Ok(contract)))
     }
 
-    /// Neither Show nor List has shown the contract for as many looks as it takes.
-    fn long_absent(self) -> Self {
+    /// As many reads as required have not shown the contract.
+    fn absent(self) -> Self {
         self.memory(|memory| memory.absences = CONFIRMATIONS_REQUIRED)
     }
 
-    fn holding(self) -> Self {
-        self.news(StepResult::Holder(Claim::Ours))
+    fn holds_tenant(self) -> Self {
+        self.learns(StepResult::Holder(Claim::Ours))
     }
 
     fn step(&self) -> Step {
@@ -168,26 +167,32 @@ impl World {
             now: NOW,
             settings: &self.settings,
             plan: &self.plan,
-            credentials: &self.credentials,
+            secret: &self.secret,
             claim: &self.claim,
             memory: &self.memory,
-            pass: &self.pass,
+            run: &self.run,
         })
     }
 
-    /// What the plan rests with.
-    fn rests(&self) -> (Option<ReadyState>, IdChange, Requeue) {
+    /// What the reconcile ends with.
+    fn done(&self) -> (Option<ReadyState>, RecordChange, Requeue) {
         match self.step() {
-            Step::Rest { verdict: Some(verdict), wait } => (Some(verdict.situation), verdict.id, wait),
-            Step::Rest { verdict: None, wait } => (None, IdChange::Keep, wait),
-            step => panic!("expected to rest, not {step:?}"),
+            Step::Done { status: Some(status), requeue } => (Some(status.state), status.record, requeue),
+            Step::Done { status: None, requeue } => (None, RecordChange::Keep, requeue),
+            step => panic!("expected the reconcile to end, not {step:?}"),
         }
     }
 
-    fn verdict(&self) -> StatusChange {
+    /// The state that the reconcile ends with.
+    fn state(&self) -> ReadyState {
+        self.done().0.expect("a status change")
+    }
+
+    /// The next status change, whether or not the reconcile ends with it.
+    fn status(&self) -> StatusChange {
         match self.step() {
-            Step::Rest { verdict: Some(verdict), .. } | Step::Report(verdict) => verdict,
-            step => panic!("expected a verdict, not {step:?}"),
+            Step::Done { status: Some(status), .. } | Step::Report(status) => status,
+            step => panic!("expected a status change, not {step:?}"),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What each piece of news leaves in the memory.
+//! What each result of a step changes in the memory.
 
 use super::*;
-use crate::api::condition::{Ready, Reason};
+use crate::api::condition::{ConditionStatus, Reason};
 use crate::domain::contract::OperationStatus;
 use crate::domain::facts::Reported;
 
@@ -27,45 +27,45 @@ fn contract(number: u32, status: OperationStatus) -> Contract {
     Contract { id: id(number), status, current_menu: None, menus: vec![] }
 }
 
-/// A plan with the finalizer, without an id, and what a process remembers that has just met it.
+/// A plan with an open record, and the memory of a process that sees it for the first time.
 fn open() -> (PlanFacts, Memory) {
-    let plan = PlanFacts { finalizer: true, ..crate::domain::decide::tests::plan() };
-    let memory = Memory::fresh(&plan, START);
+    let plan = PlanFacts { record: Record::Open, ..crate::domain::decide::tests::plan() };
+    let memory = Memory::new(&plan, START);
     (plan, memory)
 }
 
-/// Likewise with an id.
+/// The same with a contract.
 fn owner() -> (PlanFacts, Memory) {
     let (plan, memory) = open();
-    (PlanFacts { id: Some(id(1)), ..plan }, memory)
+    (PlanFacts { record: Record::Owned(id(1)), ..plan }, memory)
 }
 
-fn slow() -> FicError {
+fn rate_limited() -> FicError {
     FicError::RateLimited { retry_after: Some(Duration::from_secs(30)) }
 }
 
 #[test]
-fn looks_are_counted_as_far_apart_as_they_would_be_if_nobody_woke_the_plan() {
+fn reads_count_only_a_poll_interval_apart() {
     let (plan, mut memory) = open();
-    let mut look = |seconds| {
+    let mut read = |seconds| {
         memory.learn(&StepResult::Listed(Ok(vec![])), &plan, &settings(), at(seconds));
         match memory.create {
-            CreateState::Open { empty_looks, .. } => empty_looks,
+            CreateState::Unconfirmed { empty_reads, .. } => empty_reads,
             CreateState::Unsent | CreateState::Refused | CreateState::Accepted(_) => unreachable!("it stays open"),
         }
     };
-    assert_eq!([0, 1, 2, 3, 4, 6].map(&mut look), [1, 1, 1, 2, 2, 3]);
+    assert_eq!([0, 1, 2, 3, 4, 6].map(&mut read), [1, 1, 1, 2, 2, 3]);
 }
 
 #[test]
-fn a_look_that_shows_a_contract_is_no_empty_one() {
+fn a_read_that_shows_a_contract_is_not_an_empty_read() {
     let (plan, mut memory) = open();
     memory.learn(&StepResult::Listed(Ok(vec![contract(1, OperationStatus::Completed)])), &plan, &settings(), START);
-    assert_eq!(memory.create, CreateState::Open { empty_looks: 0, resent: 0 });
+    assert_eq!(memory.create, CreateState::Unconfirmed { empty_reads: 0, resent: 0 });
 }
 
 #[test]
-fn only_its_own_contract_ends_the_absence_of_a_plans_contract() {
+fn only_the_contract_of_the_plan_ends_its_absence() {
     let (plan, mut memory) = owner();
     let mut listed = |contracts, seconds| {
         memory.learn(&StepResult::Listed(Ok(contracts)), &plan, &settings(), at(seconds));
@@ -76,45 +76,45 @@ fn only_its_own_contract_ends_the_absence_of_a_plans_contract() {
     assert_eq!(listed(vec![contract(1, OperationStatus::Completed)], 8), 0);
     assert_eq!(listed(vec![], 12), 1);
     memory.learn(&StepResult::Shown(Ok(None)), &plan, &settings(), at(16));
-    assert_eq!(memory.absences, 1, "List is the second witness, and counts for both");
+    assert_eq!(memory.absences, 1, "an absence counts only when List confirms it");
     memory.learn(&StepResult::Shown(Ok(Some(contract(1, OperationStatus::Completed)))), &plan, &settings(), at(20));
     assert_eq!(memory.absences, 0);
 }
 
 #[test]
-fn an_answer_says_that_fic_was_seen_and_a_trouble_may_ask_to_be_left_alone() {
+fn an_answer_updates_the_last_answer_and_an_error_the_retry_after() {
     let (plan, fresh) = open();
-    let until = Some(at(7) + Duration::from_secs(30));
-    for (news, seen, hold) in [
+    let until = Some(RetryAfter { not_before: at(7) + Duration::from_secs(30), error: rate_limited() });
+    for (result, last_answer_at, retry_after) in [
         (StepResult::Listed(Ok(vec![])), at(7), None),
         (StepResult::Shown(Ok(None)), at(7), None),
-        (StepResult::Listed(Err(slow())), START, until),
-        (StepResult::Shown(Err(slow())), START, until),
-        (StepResult::Created(WriteOutcome::NotSent(slow())), START, until),
-        (StepResult::Deleted(WriteOutcome::NotSent(slow())), START, until),
+        (StepResult::Listed(Err(rate_limited())), START, until.clone()),
+        (StepResult::Shown(Err(rate_limited())), START, until.clone()),
+        (StepResult::Created(WriteOutcome::NotSent(rate_limited())), START, until.clone()),
+        (StepResult::Deleted(WriteOutcome::NotSent(rate_limited())), START, until.clone()),
         (StepResult::Shown(Err(FicError::RateLimited { retry_after: None })), START, None),
     ] {
         let mut memory = fresh.clone();
-        memory.learn(&news, &plan, &settings(), at(7));
-        assert_eq!((memory.last_seen, memory.hold_until), (seen, hold), "{news:?}");
+        memory.learn(&result, &plan, &settings(), at(7));
+        assert_eq!((memory.last_answer_at, memory.retry_after), (last_answer_at, retry_after), "{result:?}");
     }
 }
 
 #[test]
-fn a_create_is_open_until_its_outcome_is_known() {
+fn a_create_is_unconfirmed_until_its_outcome_is_known() {
     let (plan, fresh) = open();
     let bought = || contract(1, OperationStatus::Processing);
-    let opened = |resent| CreateState::Open { empty_looks: 0, resent };
-    let waited = |resent| CreateState::Open { empty_looks: 3, resent };
+    let unconfirmed = |resent| CreateState::Unconfirmed { empty_reads: 0, resent };
+    let waited = |resent| CreateState::Unconfirmed { empty_reads: 3, resent };
     for (before, outcome, after) in [
         (CreateState::Unsent, WriteOutcome::Accepted(bought()), CreateState::Accepted(bought())),
-        (CreateState::Unsent, WriteOutcome::Refused(slow()), CreateState::Refused),
-        (CreateState::Unsent, WriteOutcome::Unknown(slow()), opened(0)),
-        (CreateState::Unsent, WriteOutcome::NotSent(slow()), CreateState::Unsent),
+        (CreateState::Unsent, WriteOutcome::Refused(rate_limited()), CreateState::Refused),
+        (CreateState::Unsent, WriteOutcome::Unknown(rate_limited()), unconfirmed(0)),
+        (CreateState::Unsent, WriteOutcome::NotSent(rate_limited()), CreateState::Unsent),
         (waited(0), WriteOutcome::Accepted(bought()), CreateState::Accepted(bought())),
-        (waited(0), WriteOutcome::Refused(slow()), opened(1)),
-        (waited(1), WriteOutcome::Unknown(slow()), opened(2)),
-        (waited(1), WriteOutcome::NotSent(slow()), waited(1)),
+        (waited(0), WriteOutcome::Refused(rate_limited()), unconfirmed(1)),
+        (waited(1), WriteOutcome::Unknown(rate_limited()), unconfirmed(2)),
+        (waited(1), WriteOutcome::NotSent(rate_limited()), waited(1)),
     ] {
         let mut memory = Memory { create: before.clone(), ..fresh.clone() };
         memory.learn(&StepResult::Created(outcome.clone()), &plan, &settings(), START);
@@ -123,59 +123,59 @@ fn a_create_is_open_until_its_outcome_is_known() {
 }
 
 #[test]
-fn each_create_sent_again_takes_twice_as_many_looks_to_be_given_up() {
-    let void = |empty_looks, resent| CreateState::Open { empty_looks, resent }.is_believed_void();
-    for (resent, looks) in [(0, 3), (1, 6), (2, 12), (6, 192), (40, 192)] {
-        assert!(!void(looks - 1, resent) && void(looks, resent), "{resent}");
+fn each_further_create_doubles_the_reads_that_confirm_it_void() {
+    let void = |empty_reads, resent| CreateState::Unconfirmed { empty_reads, resent }.nothing_was_created();
+    for (resent, reads) in [(0, 3), (1, 6), (2, 12), (6, 192), (40, 192)] {
+        assert!(!void(reads - 1, resent) && void(reads, resent), "{resent}");
     }
-    assert!(CreateState::Unsent.is_believed_void() && CreateState::Refused.is_believed_void());
-    assert!(!CreateState::Accepted(contract(1, OperationStatus::Processing)).is_believed_void());
+    assert!(CreateState::Unsent.nothing_was_created() && CreateState::Refused.nothing_was_created());
+    assert!(!CreateState::Accepted(contract(1, OperationStatus::Processing)).nothing_was_created());
 }
 
 #[test]
-fn a_delete_is_remembered_if_it_may_have_been_carried_out() {
+fn a_delete_is_remembered_if_fic_may_have_executed_it() {
     let (plan, fresh) = owner();
     for (outcome, accepted) in [
         (WriteOutcome::Accepted(()), Some(true)),
-        (WriteOutcome::Unknown(slow()), Some(false)),
-        (WriteOutcome::Refused(slow()), None),
-        (WriteOutcome::NotSent(slow()), None),
+        (WriteOutcome::Unknown(rate_limited()), Some(false)),
+        (WriteOutcome::Refused(rate_limited()), None),
+        (WriteOutcome::NotSent(rate_limited()), None),
     ] {
         let mut memory = fresh.clone();
         memory.learn(&StepResult::Deleted(outcome.clone()), &plan, &settings(), at(5));
         let delete =
-            accepted.map(|accepted| DeleteState { sent_at: at(5), accepted, unchanged_looks: 0, failed: false });
+            accepted.map(|accepted| DeleteState { sent_at: at(5), accepted, unchanged_reads: 0, failed: false });
         assert_eq!(memory.in_progress_since, delete.as_ref().map(|delete| delete.sent_at), "{outcome:?}");
         assert_eq!(memory.delete, delete, "{outcome:?}");
     }
 }
 
 #[test]
-fn after_a_delete_the_looks_count_that_show_nothing_of_it_and_a_failure_is_kept() {
+fn reads_that_show_no_effect_of_a_delete_are_counted_and_a_failure_is_kept() {
     let (plan, mut memory) = owner();
     let shown = |memory: &mut Memory, status, seconds| {
-        let news = StepResult::Shown(Ok(Some(contract(1, status))));
-        memory.learn(&news, &plan, &settings(), at(seconds));
-        memory.delete.as_ref().map(|delete| (delete.unchanged_looks, delete.failed))
+        let result = StepResult::Shown(Ok(Some(contract(1, status))));
+        memory.learn(&result, &plan, &settings(), at(seconds));
+        memory.delete.as_ref().map(|delete| (delete.unchanged_reads, delete.failed))
     };
     assert_eq!(shown(&mut memory, OperationStatus::Completed, 0), None);
-    memory.learn(&StepResult::Deleted(WriteOutcome::Unknown(slow())), &plan, &settings(), at(0));
+    memory.learn(&StepResult::Deleted(WriteOutcome::Unknown(rate_limited())), &plan, &settings(), at(0));
     assert_eq!(shown(&mut memory, OperationStatus::Completed, 1), Some((1, false)));
-    assert_eq!(shown(&mut memory, OperationStatus::Completed, 2), Some((1, false)), "too soon to say more");
+    assert_eq!(shown(&mut memory, OperationStatus::Completed, 2), Some((1, false)), "too close to the last read");
     assert_eq!(shown(&mut memory, OperationStatus::Completed, 5), Some((2, false)));
     assert_eq!(shown(&mut memory, OperationStatus::Processing, 9), Some((2, false)));
-    memory.woken();
+    memory.inputs_changed();
     assert!(memory.delete.is_some());
-    assert_eq!(shown(&mut memory, OperationStatus::Error, 7), Some((2, false)), "it may be an older one");
+    assert_eq!(shown(&mut memory, OperationStatus::Error, 7), Some((2, false)), "it may be an earlier error");
     assert_eq!(shown(&mut memory, OperationStatus::Error, 13), Some((3, true)));
     assert_eq!(shown(&mut memory, OperationStatus::Error, 17), Some((4, true)));
     assert_eq!(shown(&mut memory, OperationStatus::Processing, 21), Some((4, true)));
-    memory.woken();
-    assert_eq!(memory.delete, None, "who asks for a look asks for another try");
+    memory.inputs_changed();
+    assert_eq!(memory.delete, None, "a requested reconcile sends the delete again");
 }
 
 #[test]
-fn an_operation_is_in_progress_from_when_it_was_first_seen_to_be() {
+fn an_operation_is_in_progress_since_the_first_read_that_shows_it() {
     let (plan, fresh) = owner();
     let shown = |plan: &PlanFacts, statuses: &[OperationStatus]| {
         let mut memory = fresh.clone();
@@ -189,71 +189,75 @@ fn an_operation_is_in_progress_from_when_it_was_first_seen_to_be() {
     assert_eq!(shown(&plan, &[other(), OperationStatus::Processing]), Some(at(50)));
     assert_eq!(shown(&plan, &[OperationStatus::Processing, OperationStatus::Completed]), None);
     assert_eq!(shown(&plan, &[OperationStatus::Processing, OperationStatus::Error]), None);
-    // What took too long for the process before this one takes too long.
+    // An operation that timed out in an earlier process has timed out.
     for (reason, since) in [
         (Reason::OperationTimedOut, at(50).saturating_sub(settings().operation_timeout)),
         (Reason::Processing, at(50)),
         (Reason::Contracted, at(50)),
     ] {
-        let reported = Some(Reported { ready: Ready::False, reason: Some(reason) });
+        let reported = Some(Reported { ready: ConditionStatus::False, reason: Some(reason) });
         let plan = PlanFacts { reported, ..plan.clone() };
         assert_eq!(shown(&plan, &[OperationStatus::Processing]), Some(since), "{reason:?}");
     }
 }
 
 #[test]
-fn a_record_that_this_process_has_not_left_says_that_something_may_have_been_bought() {
+fn a_record_that_another_process_opened_leaves_the_create_unconfirmed() {
     let (open, mut memory) = open();
-    let bare = PlanFacts { finalizer: false, ..open.clone() };
-    let owner = PlanFacts { id: Some(id(1)), ..open.clone() };
-    let unsent = CreateState::Open { empty_looks: 0, resent: 0 };
-    let mut met = |learnt: Option<StepResult>, plan: &PlanFacts| {
-        if let Some(news) = learnt {
-            if matches!(news, StepResult::FinalizerAdded | StepResult::IdForgotten(_)) {
-                memory.opens_record();
+    let closed = PlanFacts { record: Record::None, ..open.clone() };
+    let owner = PlanFacts { record: Record::Owned(id(1)), ..open.clone() };
+    let unconfirmed = CreateState::Unconfirmed { empty_reads: 0, resent: 0 };
+    let mut reconcile = |learned: Option<StepResult>, plan: &PlanFacts| {
+        if let Some(result) = learned {
+            if matches!(result, StepResult::FinalizerAdded | StepResult::IdCleared { .. }) {
+                memory.mark_record_open();
             }
-            memory.learn(&news, plan, &settings(), START);
+            memory.learn(&result, plan, &settings(), START);
         }
-        memory.meet(plan);
+        memory.start_reconcile(plan);
         memory.create.clone()
     };
-    assert_eq!(met(None, &open), unsent, "by a process before this one");
-    assert_eq!(met(Some(StepResult::FinalizerRemoved), &bare), CreateState::Unsent);
-    assert_eq!(met(Some(StepResult::FinalizerAdded), &open), CreateState::Unsent, "by this process itself");
-    assert_eq!(met(None, &open), CreateState::Unsent);
-    assert_eq!(met(Some(StepResult::IdRecorded), &owner), CreateState::Unsent);
-    assert_eq!(met(None, &open), unsent, "somebody took the id out");
-    assert_eq!(met(Some(StepResult::IdRecorded), &owner), CreateState::Unsent);
-    assert_eq!(met(Some(StepResult::IdForgotten(Some(id(1)))), &open), CreateState::Unsent, "by this process itself");
-    assert_eq!(met(Some(StepResult::FinalizerRemoved), &bare), CreateState::Unsent);
-    assert_eq!(met(None, &open), unsent, "somebody else put it on");
+    assert_eq!(reconcile(None, &open), unconfirmed, "an earlier process opened it");
+    assert_eq!(reconcile(Some(StepResult::FinalizerRemoved), &closed), CreateState::Unsent);
+    assert_eq!(reconcile(Some(StepResult::FinalizerAdded), &open), CreateState::Unsent, "this process opened it");
+    assert_eq!(reconcile(None, &open), CreateState::Unsent);
+    assert_eq!(reconcile(Some(StepResult::IdRecorded), &owner), CreateState::Unsent);
+    assert_eq!(reconcile(None, &open), unconfirmed, "a user removed the id");
+    assert_eq!(reconcile(Some(StepResult::IdRecorded), &owner), CreateState::Unsent);
+    assert_eq!(
+        reconcile(Some(StepResult::IdCleared { lost: Some(id(1)) }), &open),
+        CreateState::Unsent,
+        "this process opened it"
+    );
+    assert_eq!(reconcile(Some(StepResult::FinalizerRemoved), &closed), CreateState::Unsent);
+    assert_eq!(reconcile(None, &open), unconfirmed, "another process opened it");
     let accepted = StepResult::Created(WriteOutcome::Accepted(contract(1, OperationStatus::Processing)));
-    assert_eq!(met(Some(accepted), &open), CreateState::Accepted(contract(1, OperationStatus::Processing)));
+    assert_eq!(reconcile(Some(accepted), &open), CreateState::Accepted(contract(1, OperationStatus::Processing)));
 }
 
 #[test]
-fn a_conflict_may_be_about_the_contract_that_was_given_up_as_lost() {
+fn a_conflict_may_concern_the_contract_that_was_given_up_as_lost() {
     let (plan, fresh) = open();
-    let conflict = || StepResult::Created(WriteOutcome::Refused(FicError::Conflict { words: "".into() }));
-    let after = |lost, create: CreateState, news: &StepResult| {
+    let conflict = || StepResult::Created(WriteOutcome::Refused(FicError::Conflict { message: "".into() }));
+    let after = |lost, create: CreateState, result: &StepResult| {
         let mut memory = Memory { create, lost, ..fresh.clone() };
-        memory.learn(news, &plan, &settings(), START);
+        memory.learn(result, &plan, &settings(), START);
         memory.create
     };
     assert_eq!(after(Some(id(1)), CreateState::Unsent, &conflict()), CreateState::Unsent);
     assert_eq!(after(None, CreateState::Unsent, &conflict()), CreateState::Refused);
-    let rejected = StepResult::Created(WriteOutcome::Refused(FicError::Rejected { words: "".into() }));
+    let rejected = StepResult::Created(WriteOutcome::Refused(FicError::Rejected { message: "".into() }));
     assert_eq!(after(Some(id(1)), CreateState::Unsent, &rejected), CreateState::Refused);
-    let open = CreateState::Open { empty_looks: 3, resent: 0 };
-    assert_eq!(after(Some(id(1)), open, &conflict()), CreateState::Open { empty_looks: 0, resent: 1 });
+    let open = CreateState::Unconfirmed { empty_reads: 3, resent: 0 };
+    assert_eq!(after(Some(id(1)), open, &conflict()), CreateState::Unconfirmed { empty_reads: 0, resent: 1 });
 }
 
 #[test]
-fn another_contract_takes_its_own_time() {
+fn the_operation_timeout_starts_again_for_another_contract() {
     let (plan, mut memory) = owner();
     let in_progress = Some(at(1));
     memory.in_progress_since = in_progress;
-    memory.learn(&StepResult::IdForgotten(Some(id(1))), &plan, &settings(), at(9));
+    memory.learn(&StepResult::IdCleared { lost: Some(id(1)) }, &plan, &settings(), at(9));
     assert_eq!(memory.in_progress_since, None);
     memory.in_progress_since = in_progress;
     memory.learn(&StepResult::IdRecorded, &plan, &settings(), at(9));
@@ -261,33 +265,33 @@ fn another_contract_takes_its_own_time() {
 }
 
 #[test]
-fn what_is_recorded_in_the_plan_need_not_be_remembered() {
+fn a_recorded_id_resets_what_the_memory_knew_of_the_create() {
     let (plan, fresh) = owner();
     let busy = Memory { absences: 2, lost: Some(id(3)), ..fresh };
-    let after = |news: &StepResult| {
+    let after = |result: &StepResult| {
         let mut memory = busy.clone();
-        memory.learn(news, &plan, &settings(), START);
+        memory.learn(result, &plan, &settings(), START);
         (memory.create, memory.absences, memory.lost)
     };
     assert_eq!(after(&StepResult::IdRecorded), (CreateState::Unsent, 0, None));
-    assert_eq!(after(&StepResult::IdForgotten(Some(id(4)))), (CreateState::Unsent, 0, Some(id(4))));
-    assert_eq!(after(&StepResult::IdForgotten(None)), (CreateState::Unsent, 0, None));
-    for news in [StepResult::FinalizerAdded, StepResult::FinalizerRemoved] {
-        assert_eq!(after(&news), (CreateState::Unsent, 2, Some(id(3))), "{news:?}");
+    assert_eq!(after(&StepResult::IdCleared { lost: Some(id(4)) }), (CreateState::Unsent, 0, Some(id(4))));
+    assert_eq!(after(&StepResult::IdCleared { lost: None }), (CreateState::Unsent, 0, None));
+    for result in [StepResult::FinalizerAdded, StepResult::FinalizerRemoved] {
+        assert_eq!(after(&result), (CreateState::Unsent, 2, Some(id(3))), "{result:?}");
     }
     assert_eq!(after(&StepResult::SecretFinalizerAdded), (busy.create.clone(), 2, Some(id(3))));
 }
 
 #[test]
-fn what_is_in_the_way_is_waited_out_ever_more_slowly_until_a_pass_without_it() {
-    let mut memory = Memory::fresh(&crate::domain::decide::tests::plan(), Duration::ZERO);
+fn failures_count_until_a_reconcile_ends_without_backoff() {
+    let mut memory = Memory::new(&crate::domain::decide::tests::plan(), Duration::ZERO);
     for expected in 1..=3 {
-        memory.rested(true);
+        memory.end_reconcile(true);
         assert_eq!(memory.failures, expected);
     }
-    memory.rested(false);
+    memory.end_reconcile(false);
     assert_eq!(memory.failures, 0);
-    memory.rested(true);
-    memory.woken();
+    memory.end_reconcile(true);
+    memory.inputs_changed();
     assert_eq!(memory.failures, 0);
 }

@@ -1,16 +1,17 @@
-//! What users read, all of it: each situation with its conditions and Events, in `messages.txt`. A changed word is a change that users see,
-//! so it stands in the diff. `UPDATE=1` writes the file anew.
+//! Everything that users read: each state with its conditions and Events, in `messages.txt`. A changed word is a change
+//! that users see, so it must show in the diff. `UPDATE=1` regenerates the file.
+
+use std::time::Duration;
 
 use serde_json::json;
+use strum::VariantArray;
 
 use super::*;
 use crate::api::credentials::SecretDefect;
 use crate::api::plan::ContractMenu;
 use crate::domain::contract::{ContractId, OperationStatus};
 use crate::domain::error::FicError;
-use crate::domain::ready_state::{Abolishing, ReadyState};
-use std::time::Duration;
-
+use crate::domain::ready_state::{AbolishProgress, ReadyState};
 fn id(number: u32) -> ContractId {
     ContractId::parse(&format!("F{number:012}")).expect("well formed")
 }
@@ -24,42 +25,44 @@ fn plan(metadata: &serde_json::Value, status: &serde_json::Value) -> PremiumSupp
     .expect("a plan")
 }
 
-fn fresh() -> PremiumSupportPlan {
-    plan(&json!({ "name": "premium", "generation": 1 }), &json!(null))
+/// A plan just applied.
+fn applied() -> PremiumSupportPlan {
+    plan(&json!({ "name": "premium", "namespace": "network-team", "generation": 1 }), &json!(null))
 }
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::new(seconds, 500_000_000).expect("in range")
 }
 
-fn troubles() -> Vec<FicError> {
-    let words = || Box::<str>::from("its words");
+fn errors() -> Vec<FicError> {
+    let message = || Box::<str>::from("FIC's message");
     vec![
-        FicError::Unavailable { what: "HTTP 503".into(), retry_after: None },
+        FicError::Unavailable { message: "HTTP 503".into(), retry_after: None },
         FicError::RateLimited { retry_after: None },
-        FicError::AuthenticationFailed { words: words() },
-        FicError::PermissionDenied { words: words() },
-        FicError::Rejected { words: words() },
-        FicError::Conflict { words: words() },
-        FicError::Unexpected { what: "it speaks of another tenant".into() },
+        FicError::AuthenticationFailed { message: message() },
+        FicError::PermissionDenied { message: message() },
+        FicError::Rejected { message: message() },
+        FicError::Conflict { message: message() },
+        FicError::Unexpected { message: "a response for another tenant".into() },
     ]
 }
 
-fn situations() -> Vec<ReadyState> {
+fn states() -> Vec<ReadyState> {
     let mut all = vec![
         ReadyState::Contracted { id: id(1), observed: false },
         ReadyState::Contracted { id: id(1), observed: true },
+        ReadyState::Preparing,
         ReadyState::Purchasing { cause: None },
-        ReadyState::Repurchasing { lost: id(1) },
+        ReadyState::Recreating { lost: id(1) },
         ReadyState::Processing { id: id(1) },
-        ReadyState::Abolishing(Abolishing::WaitingForOperation(id(1))),
-        ReadyState::Abolishing(Abolishing::UnderWay(id(1))),
-        ReadyState::Abolishing(Abolishing::Busy(id(1), "its words".into())),
-        ReadyState::Abolishing(Abolishing::Busy(id(1), "".into())),
-        ReadyState::Abolishing(Abolishing::LookingForCreate),
-        ReadyState::Abolishing(Abolishing::MakingSure(id(1))),
+        ReadyState::Abolishing(AbolishProgress::WaitingForOperation(id(1))),
+        ReadyState::Abolishing(AbolishProgress::InProgress(id(1))),
+        ReadyState::Abolishing(AbolishProgress::Conflict(id(1), "FIC's message".into())),
+        ReadyState::Abolishing(AbolishProgress::Conflict(id(1), "".into())),
+        ReadyState::Abolishing(AbolishProgress::CheckingCreate),
+        ReadyState::Abolishing(AbolishProgress::ConfirmingAbsence(id(1))),
         ReadyState::CredentialsMissing,
-        ReadyState::CredentialsLeaving,
+        ReadyState::CredentialsDeleting,
         ReadyState::CredentialsInvalid(SecretDefect::WrongType),
         ReadyState::CredentialsInvalid(SecretDefect::KeyMissing("apiKey")),
         ReadyState::CredentialsInvalid(SecretDefect::KeyEmpty("apiKey")),
@@ -71,173 +74,198 @@ fn situations() -> Vec<ReadyState> {
         ReadyState::AlreadyContracted { id: None, replaced: None },
         ReadyState::ContractLost { id: id(1) },
         ReadyState::TenantClaimed { holder: "network/premium".into() },
-        ReadyState::OperationFailed { id: id(1), why: Some("its words".into()) },
-        ReadyState::OperationFailed { id: id(1), why: None },
-        ReadyState::OperationTimedOut { id: id(1), after: Duration::from_mins(10) },
+        ReadyState::OperationFailed { id: id(1), cause: Some("FIC's message".into()) },
+        ReadyState::OperationFailed { id: id(1), cause: None },
+        ReadyState::OperationTimedOut { id: id(1), timeout: Duration::from_mins(10) },
         ReadyState::MenuMismatch { id: id(1), menu: "OtherPlan".into() },
     ];
-    for trouble in troubles() {
-        all.push(ReadyState::Troubled(trouble.clone()));
-        all.push(ReadyState::Purchasing { cause: Some(trouble) });
+    all.extend(errors().into_iter().map(ReadyState::RequestFailed));
+    // Errors that a person must fix are reported as such, also during a purchase.
+    let transient = errors()
+        .into_iter()
+        .filter(|error| ReadyState::RequestFailed(error.clone()).reason().progress() == Progress::Reconciling);
+    all.extend(transient.map(|cause| ReadyState::Purchasing { cause: Some(cause) }));
+    for duration in [Duration::from_millis(1500), Duration::from_millis(600), Duration::from_secs(119)] {
+        all.push(ReadyState::NotObserved { error: errors().remove(0), duration });
     }
-    for silence in [Duration::from_millis(1500), Duration::from_millis(600), Duration::from_secs(119)] {
-        all.push(ReadyState::NotObserved { trouble: troubles().remove(0), silence });
-    }
-    all.push(ReadyState::NotObserved { trouble: troubles().remove(0), silence: Duration::from_mins(2) });
+    all.push(ReadyState::NotObserved { error: errors().remove(0), duration: Duration::from_mins(2) });
     all
 }
 
-fn verdict(situation: ReadyState) -> StatusChange {
-    StatusChange { situation, shown: ContractDisplay::AsBefore, id: IdChange::Keep, occasion: None }
+fn change(state: ReadyState) -> StatusChange {
+    StatusChange { state, display: ContractDisplay::Unchanged, record: RecordChange::Keep }
 }
 
-fn told() -> String {
+fn event_text(event: PlanEvent) -> String {
+    let PlanEvent { type_, reason, note, action } = event;
+    format!("    Event: {type_:?} {reason} ({action}): {note}")
+}
+
+fn all_messages() -> String {
     let mut lines = Vec::new();
-    let event = |PlanEvent { warning, reason, note, action }: PlanEvent| {
-        format!("    Event: {} {reason} ({action}): {note}", if warning { "Warning" } else { "Normal" })
-    };
-    for situation in situations() {
-        let plan = fresh();
-        let verdict = verdict(situation);
-        let status = status(&plan, &verdict, at(7));
+    for state in states() {
+        let (plan, change) = (applied(), change(state));
+        let status = status(&plan, &change, at(7));
         for Condition { type_, status, reason, .. } in &status.conditions {
             lines.push(format!("{type_}={status} {reason}"));
         }
         lines.push(format!("    {}", status.conditions[0].message));
-        lines.extend(announcements(&plan, &verdict).into_iter().map(event));
+        lines.extend(events(&plan, &change).into_iter().map(event_text));
     }
-    lines.push("What has happened".into());
-    for occasion in [Occasion::Purchased(id(1)), Occasion::Adopted(id(1)), Occasion::Lost(id(1))] {
-        lines.push(event(occasion_words(&occasion)));
+    lines.push("Changes of the record".into());
+    for record in [RecordChange::Purchased(id(1)), RecordChange::Adopted(id(1)), RecordChange::Lost(id(1))] {
+        lines.extend(record_event(&record).map(event_text));
     }
-    for farewell in [
+    lines.push("Removal of the finalizer".into());
+    for reason in [
         ReleaseReason::NothingBought,
         ReleaseReason::Yielded,
         ReleaseReason::Abolished { id: id(1), other: None },
         ReleaseReason::Abolished { id: id(1), other: Some(id(2)) },
-        ReleaseReason::Retained { id: Some(id(1)), uninstall: false },
-        ReleaseReason::Retained { id: None, uninstall: true },
+        ReleaseReason::Retained { id: Some(id(1)), cause: RetainCause::Policy },
+        ReleaseReason::Retained { id: None, cause: RetainCause::Uninstall },
     ] {
-        lines.extend(super::farewell(&farewell).map(event));
+        lines.extend(release_event(&reason).map(event_text));
     }
     lines.join("\n") + "\n"
 }
 
 #[test]
-fn users_are_told_what_stands_in_the_file() {
-    let told = told();
+fn the_committed_messages_are_up_to_date() {
+    let messages = all_messages();
     if std::env::var_os("UPDATE").is_some() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/reconcile/report/messages.txt");
-        std::fs::write(file, &told).expect("the file can be written");
+        std::fs::write(file, &messages).expect("the file is written");
+        return;
     }
-    for reason in Reason::ALL {
-        assert!(told.contains(&format!(" {}\n", reason.as_str())), "{reason:?} is never told");
+    let committed = include_str!("messages.txt");
+    for (message, committed) in messages.lines().zip(committed.lines()) {
+        assert_eq!(message, committed, "run `UPDATE=1 cargo test --lib messages` and commit messages.txt");
     }
-    let expected = include_str!("messages.txt");
-    for (told, expected) in told.lines().zip(expected.lines()) {
-        assert_eq!(told, expected);
-    }
-    assert_eq!(told.len(), expected.len());
+    assert_eq!(messages.len(), committed.len());
 }
 
 #[test]
-fn a_plan_that_is_being_deleted_says_how_to_let_it_go() {
-    let leaving = plan(&json!({ "name": "premium", "deletionTimestamp": "2026-01-01T00:00:00Z" }), &json!(null));
-    for situation in situations() {
-        let hangs = !matches!(situation, ReadyState::Contracted { .. } | ReadyState::Suspended);
-        let message = |plan| status(plan, &verdict(situation.clone()), at(7)).conditions.remove(0).message;
-        assert_eq!(message(&leaving).ends_with("set deletionPolicy: Retain."), hangs, "{situation:?}");
-        assert!(!message(&fresh()).ends_with("set deletionPolicy: Retain."), "{situation:?}");
+fn every_reason_has_a_message() {
+    let messages = all_messages();
+    for reason in Reason::VARIANTS {
+        assert!(
+            messages.contains(&format!("Ready={} {}\n", status_of(*reason), reason.as_str())),
+            "{reason:?} has no state in `states`"
+        );
+    }
+}
+
+fn status_of(reason: Reason) -> &'static str {
+    if reason == Reason::Contracted { "True" } else { "False" }
+}
+
+#[test]
+fn a_plan_whose_deletion_is_blocked_says_how_to_delete_it() {
+    let deleted = plan(&json!({ "name": "premium", "deletionTimestamp": "2026-01-01T00:00:00Z" }), &json!(null));
+    for state in states() {
+        let is_blocked = !matches!(state, ReadyState::Contracted { .. } | ReadyState::Suspended);
+        let message = |plan| status(plan, &change(state.clone()), at(7)).conditions.remove(0).message;
+        assert_eq!(message(&deleted).ends_with("set deletionPolicy: Retain."), is_blocked, "{state:?}");
+        assert!(!message(&applied()).ends_with("set deletionPolicy: Retain."), "{state:?}");
     }
 }
 
 #[test]
-fn a_message_has_an_end() {
-    let with = |holder: String| {
-        let situation = ReadyState::TenantClaimed { holder: holder.into() };
-        status(&fresh(), &verdict(situation), at(7)).conditions.remove(0).message
+fn a_long_message_is_cut() {
+    let message = |holder: String| {
+        let state = ReadyState::TenantClaimed { holder: holder.into() };
+        status(&applied(), &change(state), at(7)).conditions.remove(0).message
     };
-    let long = with("ü".repeat(2000));
+    let long = message("ü".repeat(2000));
     assert!((980..=993).contains(&long.len()), "{}", long.len());
     assert!(long.ends_with('…'));
-    let room = message::LONGEST - with(String::new()).len();
-    assert!(!with("x".repeat(room)).ends_with('…'));
-    assert!(with("x".repeat(room + 1)).ends_with('…'));
+    let rest = message::MAX_LENGTH - message(String::new()).len();
+    assert!(!message("x".repeat(rest)).ends_with('…'));
+    assert!(message("x".repeat(rest + 1)).ends_with('…'));
 }
 
 #[test]
-fn the_time_of_a_condition_changes_with_its_status_alone() {
-    let mut plan = fresh();
-    plan.status = Some(status(&plan, &verdict(ReadyState::Processing { id: id(1) }), at(7)));
-    let since = |plan: &PremiumSupportPlan, type_| {
-        let conditions = &plan.status.as_ref().expect("a status").conditions;
-        conditions.iter().find(|condition| condition.type_ == type_).map(|condition| condition.last_transition_time.0)
+fn the_transition_time_changes_only_with_the_status() {
+    let mut plan = applied();
+    let mut times = |state, seconds| {
+        let status = status(&plan, &change(state), at(seconds));
+        let time = |type_| {
+            let condition = status.conditions.iter().find(|condition| condition.type_ == type_);
+            condition.map(|condition| condition.last_transition_time.0.as_second())
+        };
+        let times = (time(READY), time(RECONCILING));
+        plan.status = Some(status);
+        times
     };
-    let whole = |seconds| Some(Timestamp::from_second(seconds).expect("in range"));
-    assert_eq!((since(&plan, READY), since(&plan, RECONCILING)), (whole(7), whole(7)));
-    plan.status = Some(status(&plan, &verdict(ReadyState::CredentialsMissing), at(8)));
-    assert_eq!(
-        (since(&plan, READY), since(&plan, RECONCILING)),
-        (whole(7), whole(7)),
-        "another reason, the same status"
-    );
-    plan.status = Some(status(&plan, &verdict(ReadyState::Contracted { id: id(1), observed: false }), at(9)));
-    assert_eq!((since(&plan, READY), since(&plan, RECONCILING)), (whole(9), None));
-    plan.status = Some(status(&plan, &verdict(ReadyState::NotContracted), at(10)));
-    assert_eq!((since(&plan, READY), since(&plan, RECONCILING)), (whole(10), whole(10)));
+    assert_eq!(times(ReadyState::Processing { id: id(1) }, 7), (Some(7), Some(7)));
+    assert_eq!(times(ReadyState::CredentialsMissing, 8), (Some(7), Some(7)), "another reason, the same status");
+    assert_eq!(times(ReadyState::Contracted { id: id(1), observed: false }, 9), (Some(9), None));
+    assert_eq!(times(ReadyState::NotContracted, 10), (Some(10), Some(10)));
 }
 
 #[test]
-fn an_event_comes_with_the_entry_into_ready_or_stalled_and_not_again() {
-    let mut plan = fresh();
-    let mut tell = |situation| {
-        let verdict = verdict(situation);
-        let told = announcements(&plan, &verdict);
-        plan.status = Some(status(&plan, &verdict, at(7)));
-        told.into_iter().map(|told| (told.warning, told.reason)).collect::<Vec<_>>()
+fn an_event_is_published_once_for_each_transition_to_contracted_or_stalled() {
+    let mut plan = applied();
+    let mut reasons = |state| {
+        let change = change(state);
+        let events = events(&plan, &change);
+        plan.status = Some(status(&plan, &change, at(7)));
+        events.into_iter().map(|event| (event.type_, event.reason)).collect::<Vec<_>>()
     };
     let contracted = || ReadyState::Contracted { id: id(1), observed: false };
-    assert_eq!(tell(ReadyState::Processing { id: id(1) }), []);
-    assert_eq!(tell(contracted()), [(false, "Contracted")]);
-    assert_eq!(tell(contracted()), []);
-    assert_eq!(tell(ReadyState::ContractLost { id: id(1) }), [(true, "ContractLost")]);
-    assert_eq!(tell(ReadyState::ContractLost { id: id(1) }), []);
-    let denied = FicError::PermissionDenied { words: "no".into() };
-    assert_eq!(tell(ReadyState::Troubled(denied)), [(true, "PermissionDenied")], "from one cause to another");
-    let away = FicError::Unavailable { what: "HTTP 503".into(), retry_after: None };
-    assert_eq!(tell(ReadyState::Troubled(away)), [], "that passes by itself");
-    let told =
-        announcements(&plan, &StatusChange { occasion: Some(Occasion::Purchased(id(1))), ..verdict(contracted()) });
-    assert_eq!(told.iter().map(|told| told.reason).collect::<Vec<_>>(), ["Purchased", "Contracted"]);
+    assert_eq!(reasons(ReadyState::Processing { id: id(1) }), []);
+    assert_eq!(reasons(contracted()), [(EventType::Normal, "Contracted")]);
+    assert_eq!(reasons(contracted()), []);
+    assert_eq!(reasons(ReadyState::ContractLost { id: id(1) }), [(EventType::Warning, "ContractLost")]);
+    assert_eq!(reasons(ReadyState::ContractLost { id: id(1) }), []);
+    let denied = FicError::PermissionDenied { message: "no".into() };
+    assert_eq!(
+        reasons(ReadyState::RequestFailed(denied)),
+        [(EventType::Warning, "PermissionDenied")],
+        "another Stalled reason"
+    );
+    let unavailable = FicError::Unavailable { message: "HTTP 503".into(), retry_after: None };
+    assert_eq!(reasons(ReadyState::RequestFailed(unavailable)), [], "a Reconciling reason");
+    let purchased = StatusChange { record: RecordChange::Purchased(id(1)), ..change(contracted()) };
+    let events = events(&plan, &purchased);
+    assert_eq!(events.iter().map(|event| event.reason).collect::<Vec<_>>(), ["Purchased", "Contracted"]);
 }
 
 #[test]
-fn the_status_shows_the_contract_as_far_as_it_is_known() {
-    let mut plan = plan(
-        &json!({ "name": "premium", "generation": 4, "annotations": { RECONCILE_REQUESTED_AT: "now" } }),
-        &json!(null),
-    );
+fn the_status_shows_the_known_fields_of_the_contract() {
+    let metadata = json!({ "name": "premium", "generation": 4, "annotations": { RECONCILE_REQUESTED_AT: "now" } });
+    let mut plan = plan(&metadata, &json!(null));
     let contract = Contract {
         id: id(1),
         status: OperationStatus::Completed,
         current_menu: Some("PremiumPlan".into()),
         menus: vec![ContractMenu { menu: "PremiumPlan".into(), menu_start_date: None }],
     };
-    let mut told = |shown, id| {
-        plan.status = Some(status(&plan, &StatusChange { shown, id, ..verdict(ReadyState::NotContracted) }, at(7)));
+    let mut reported = |display, record| {
+        let change = StatusChange { display, record, ..change(ReadyState::NotContracted) };
+        plan.status = Some(status(&plan, &change, at(7)));
         plan.status.clone().expect("a status")
     };
-    let shown = told(ContractDisplay::Contract(contract.clone()), IdChange::Set(id(1)));
+    let shown = reported(ContractDisplay::Contract(contract.clone()), RecordChange::Purchased(id(1)));
     assert_eq!((shown.observed_generation, shown.last_handled_reconcile_at.as_deref()), (Some(4), Some("now")));
     assert_eq!(shown.id.as_deref(), Some("F000000000001"));
     assert_eq!(shown.operation_status.as_deref(), Some("Completed"));
     assert_eq!(shown.current_menu.as_deref(), Some("PremiumPlan"));
     assert_eq!(shown.menus.as_ref().map(Vec::len), Some(1));
-    assert_eq!(told(ContractDisplay::AsBefore, IdChange::Keep), shown);
-    let wordless =
+    assert_eq!(reported(ContractDisplay::Unchanged, RecordChange::Keep), shown);
+    let empty =
         Contract { status: OperationStatus::parse(""), current_menu: Some("".into()), menus: vec![], ..contract };
-    let bare = told(ContractDisplay::Contract(wordless), IdChange::Keep);
-    assert_eq!((bare.operation_status, bare.current_menu, bare.menus), (None, None, None));
-    let gone = told(ContractDisplay::Nothing, IdChange::Clear);
-    assert_eq!((gone.id, gone.operation_status, gone.menus), (None, None, None));
+    let empty = reported(ContractDisplay::Contract(empty), RecordChange::Keep);
+    assert_eq!((empty.operation_status, empty.current_menu, empty.menus), (None, None, None));
+    for (record, id_after) in [
+        (RecordChange::Adopted(id(2)), Some("F000000000002")),
+        (RecordChange::Forget, None),
+        (RecordChange::Watched(id(3)), Some("F000000000003")),
+        (RecordChange::Lost(id(3)), None),
+    ] {
+        let status = reported(ContractDisplay::Cleared, record.clone());
+        assert_eq!(status.id.as_deref(), id_after, "{record:?}");
+        assert_eq!((status.operation_status, status.menus), (None, None));
+    }
 }

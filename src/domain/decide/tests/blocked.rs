@@ -1,168 +1,153 @@
-//! What is in the way: another plan's tenant, Secrets, trouble with FIC.
+//! What prevents progress: the claim of another plan, the Secret, errors of FIC.
 
 use super::*;
 
-#[test]
-fn a_secret_that_is_being_deleted_buys_nothing_new() {
-    let mut world = World::new();
-    world.credentials = SecretState::Found { defect: None, protected: true, deleting: true };
-    let (situation, _, _) = world.listed(vec![]).rests();
-    assert_eq!(situation, Some(ReadyState::CredentialsLeaving));
+fn held_by_another(mut case: Case) -> Case {
+    case.claim = Claim::HeldBy("team/other".into());
+    case
+}
+
+fn secret(defect: Option<SecretDefect>, has_finalizer: bool, deleting: bool) -> SecretState {
+    SecretState::Found { defect, has_finalizer, deleting }
 }
 
 #[test]
-fn a_secret_in_use_is_protected_again_if_it_lost_its_finalizer() {
-    let mut world = World::ready();
-    world.credentials = SecretState::Found { defect: None, protected: false, deleting: false };
-    assert_eq!(world.step(), Step::Command(Command::AddSecretFinalizer));
+fn nothing_is_bought_with_a_secret_that_is_being_deleted() {
+    let case = Case { secret: secret(None, true, true), ..Case::new() }.listed(vec![]);
+    assert_eq!(case.state(), ReadyState::CredentialsDeleting);
 }
 
 #[test]
-fn what_is_in_the_way_is_waited_out_ever_more_slowly() {
-    let hindered = [Requeue::Backoff, Requeue::Until(NOW), Requeue::Poll, Requeue::Resync, Requeue::Change]
-        .map(Requeue::uses_backoff);
-    assert_eq!(hindered, [true, true, false, false, false]);
+fn a_secret_in_use_that_lost_its_finalizer_gets_it_again() {
+    let case = Case { secret: secret(None, false, false), ..Case::ready() };
+    assert_eq!(case.step(), Step::Command(Command::AddSecretFinalizer));
 }
 
 #[test]
-fn a_plan_that_does_not_hold_its_tenant_makes_no_calls() {
-    let mut world = World::new();
-    world.claim = Claim::HeldBy("team/other".into());
-    let (situation, id, _) = world.rests();
-    assert_eq!((situation, id), (Some(ReadyState::TenantClaimed { holder: "team/other".into() }), IdChange::Clear));
+fn only_what_prevents_progress_uses_backoff() {
+    let requeues = [Requeue::Backoff, Requeue::At(NOW), Requeue::Poll, Requeue::Resync, Requeue::OnChange];
+    assert_eq!(requeues.map(Requeue::uses_backoff), [true, true, false, false, false]);
 }
 
 #[test]
-fn an_id_that_was_only_watched_does_not_hold_a_tenant() {
-    let mut world = World::new().plan(|plan| plan.id = Some(other()));
-    world.claim = Claim::HeldBy("team/other".into());
-    assert_eq!(world.rests().0, Some(ReadyState::TenantClaimed { holder: "team/other".into() }));
+fn a_plan_that_does_not_hold_its_tenant_sends_no_request() {
+    let (state, record, _) = held_by_another(Case::new()).done();
+    let claimed = ReadyState::TenantClaimed { holder: "team/other".into() };
+    assert_eq!((state, record), (Some(claimed), RecordChange::Forget));
 }
 
 #[test]
-fn a_plan_with_the_finalizer_yields_only_on_the_api_servers_word() {
-    let mut world = World::open();
-    world.claim = Claim::HeldBy("team/other".into());
-    assert_eq!(world.step(), Step::Query(Query::Holder));
-    let world = world.news(StepResult::Holder(Claim::HeldBy("team/other".into())));
-    assert_eq!(world.step(), Step::Command(Command::RemoveFinalizer(ReleaseReason::Yielded)));
-    assert_eq!(
-        World { plan: PlanFacts { deleting: true, ..world.plan.clone() }, ..world }.step(),
-        Step::Command(Command::RemoveFinalizer(ReleaseReason::Yielded))
-    );
+fn a_watched_id_does_not_claim_the_tenant() {
+    let case = held_by_another(Case::new().plan(|plan| plan.record = Record::Watched(other())));
+    assert_eq!(case.state(), ReadyState::TenantClaimed { holder: "team/other".into() });
+}
+
+#[test]
+fn a_plan_with_an_open_record_yields_only_after_a_live_read() {
+    let case = held_by_another(Case::open());
+    assert_eq!(case.step(), Step::Query(Query::Holder));
+    let case = case.learns(StepResult::Holder(Claim::HeldBy("team/other".into())));
+    let yielded = Step::Command(Command::RemoveFinalizer(ReleaseReason::Yielded));
+    assert_eq!(case.step(), yielded);
+    assert_eq!(case.deleting().step(), yielded);
 }
 
 #[test]
 fn a_plan_with_a_contract_never_yields() {
-    let mut world = World::ready();
-    world.claim = Claim::HeldBy("team/other".into());
-    assert_eq!(world.step(), Step::Query(Query::Show(ours())));
+    assert_eq!(held_by_another(Case::ready()).step(), Step::Query(Query::Show(ours())));
+    assert_eq!(held_by_another(Case::ready()).deleting().step(), Step::Query(Query::Show(ours())));
 }
 
 #[test]
-fn a_deleted_plan_with_a_contract_never_yields() {
-    let mut world = World::ready().deleting();
-    world.claim = Claim::HeldBy("team/other".into());
-    assert_eq!(world.step(), Step::Query(Query::Show(ours())));
-}
-
-#[test]
-fn a_deleted_plan_keeps_its_secret_unless_that_is_too_late() {
-    let with = |protected, deleting| {
-        World { credentials: SecretState::Found { defect: None, protected, deleting }, ..World::ready().deleting() }
-            .step()
+fn a_deleted_plan_protects_its_secret_unless_that_is_being_deleted() {
+    let with = |has_finalizer, deleting| {
+        Case { secret: secret(None, has_finalizer, deleting), ..Case::ready().deleting() }.step()
     };
     assert_eq!(with(false, false), Step::Command(Command::AddSecretFinalizer));
-    for (protected, deleting) in [(false, true), (true, false), (true, true)] {
-        assert_eq!(with(protected, deleting), Step::Query(Query::Show(ours())));
+    for (has_finalizer, deleting) in [(false, true), (true, false), (true, true)] {
+        assert_eq!(with(has_finalizer, deleting), Step::Query(Query::Show(ours())));
     }
 }
 
 #[test]
-fn credentials_are_told_apart() {
-    let with = |credentials| World { credentials, ..World::new() };
+fn every_state_of_the_secret_is_reported() {
+    let with = |secret| Case { secret, ..Case::new() };
     assert_eq!(with(SecretState::NotFound).step(), Step::Query(Query::Secret));
-    assert_eq!(
-        with(SecretState::NotFound).news(StepResult::Secret(SecretAbsence::Absent)).rests().0,
-        Some(ReadyState::CredentialsMissing)
-    );
-    assert_eq!(
-        with(SecretState::NotFound).news(StepResult::Secret(SecretAbsence::WrongType)).rests().0,
-        Some(ReadyState::CredentialsInvalid(SecretDefect::WrongType))
-    );
+    let absent = |absence| with(SecretState::NotFound).learns(StepResult::SecretAbsence(absence)).state();
+    assert_eq!(absent(SecretAbsence::NotFound), ReadyState::CredentialsMissing);
+    assert_eq!(absent(SecretAbsence::WrongType), ReadyState::CredentialsInvalid(SecretDefect::WrongType));
     let defect = SecretDefect::KeyMissing("apiKey");
-    let invalid = |protected, deleting| SecretState::Found { defect: Some(defect.clone()), protected, deleting };
-    assert_eq!(with(invalid(false, false)).rests().0, Some(ReadyState::CredentialsInvalid(defect.clone())));
+    let invalid = with(secret(Some(defect.clone()), false, false));
+    assert_eq!(invalid.state(), ReadyState::CredentialsInvalid(defect));
 }
 
-/// In a namespace that is going away a Secret can be mended, and none be created.
+/// A namespace that is being deleted accepts no new Secret, but an existing one can be fixed.
 #[test]
-fn a_secret_that_cannot_be_used_is_kept_too_by_whoever_may_need_it() {
-    let defect = SecretDefect::KeyMissing("apiKey");
-    let invalid = |protected, deleting| SecretState::Found { defect: Some(defect.clone()), protected, deleting };
-    for world in [World::ready(), World::ready().deleting(), World::open()] {
-        let with = |credentials| World { credentials, ..world.clone() };
-        assert_eq!(with(invalid(false, false)).step(), Step::Command(Command::AddSecretFinalizer));
-        for (protected, deleting) in [(false, true), (true, false), (true, true)] {
-            assert_ne!(with(invalid(protected, deleting)).step(), Step::Command(Command::AddSecretFinalizer));
+fn a_plan_with_a_record_protects_a_defective_secret_too() {
+    let defect = || Some(SecretDefect::KeyMissing("apiKey"));
+    for case in [Case::ready(), Case::ready().deleting(), Case::open()] {
+        let with = |secret| Case { secret, ..case.clone() }.step();
+        assert_eq!(with(secret(defect(), false, false)), Step::Command(Command::AddSecretFinalizer));
+        for (has_finalizer, deleting) in [(false, true), (true, false), (true, true)] {
+            let step = with(secret(defect(), has_finalizer, deleting));
+            assert_ne!(step, Step::Command(Command::AddSecretFinalizer));
         }
     }
 }
 
 #[test]
-fn every_trouble_of_a_look_has_its_reason() {
-    let words = || Box::<str>::from("words");
-    for (trouble, reason, wait) in [
+fn every_error_of_a_read_has_its_reason() {
+    let message = || Box::<str>::from("message");
+    for (error, reason, requeue) in [
         (unavailable(), Reason::ServiceUnavailable, Requeue::Backoff),
         (FicError::RateLimited { retry_after: None }, Reason::RateLimited, Requeue::Backoff),
-        (FicError::Conflict { words: words() }, Reason::ServiceUnavailable, Requeue::Backoff),
-        (FicError::AuthenticationFailed { words: words() }, Reason::AuthenticationFailed, Requeue::Resync),
-        (FicError::PermissionDenied { words: words() }, Reason::PermissionDenied, Requeue::Resync),
-        (FicError::Rejected { words: words() }, Reason::RequestRejected, Requeue::Resync),
-        (FicError::Unexpected { what: words() }, Reason::UnexpectedAnswer, Requeue::Resync),
+        (FicError::Conflict { message: message() }, Reason::ServiceUnavailable, Requeue::Backoff),
+        (FicError::AuthenticationFailed { message: message() }, Reason::AuthenticationFailed, Requeue::Resync),
+        (FicError::PermissionDenied { message: message() }, Reason::PermissionDenied, Requeue::Resync),
+        (FicError::Rejected { message: message() }, Reason::RequestRejected, Requeue::Resync),
+        (FicError::Unexpected { message: message() }, Reason::UnexpectedAnswer, Requeue::Resync),
     ] {
-        let (situation, _, waits) = World::new().news(StepResult::Listed(Err(trouble.clone()))).rests();
-        assert_eq!((situation.expect("something to say").reason(), waits), (reason, wait), "{trouble:?}");
+        let case = Case::new().learns(StepResult::Listed(Err(error.clone())));
+        assert_eq!((case.state().reason(), case.done().2), (reason, requeue), "{error:?}");
     }
 }
 
 #[test]
-fn several_contracts_for_one_tenant_are_not_acted_on() {
-    let several = vec![contract(ours(), OperationStatus::Completed), contract(other(), OperationStatus::Completed)];
-    assert_eq!(World::new().listed(several).rests().0.expect("something to say").reason(), Reason::UnexpectedAnswer);
+fn several_contracts_of_one_tenant_are_an_unexpected_answer() {
+    let several = [ours(), other()].map(|id| contract(id, OperationStatus::Completed));
+    assert_eq!(Case::new().listed(several.into()).state().reason(), Reason::UnexpectedAnswer);
 }
 
 #[test]
-fn retry_after_is_kept_to_whoever_asks() {
+fn retry_after_delays_every_request_to_fic() {
     let until = NOW + Duration::from_secs(30);
-    let world = World::new().memory(|memory| memory.hold_until = Some(until));
-    let (situation, _, wait) = world.rests();
-    assert_eq!(situation.expect("something to say").reason(), Reason::RateLimited);
-    assert_eq!(wait, Requeue::Until(until));
-    let letting_go = World::ready().deleting().plan(|plan| plan.deletion = DeletionPolicy::Retain);
-    let letting_go = letting_go.memory(|memory| memory.hold_until = Some(until));
-    assert!(
-        matches!(letting_go.step(), Step::Command(Command::RemoveFinalizer(_))),
-        "what takes no call need not wait"
-    );
+    let retry_after = |error| Some(RetryAfter { not_before: until, error });
+    let limited = FicError::RateLimited { retry_after: None };
+    for (error, reason) in [(limited, Reason::RateLimited), (unavailable(), Reason::ServiceUnavailable)] {
+        let case = Case::new().memory(|memory| memory.retry_after = retry_after(error));
+        assert_eq!((case.state().reason(), case.done().2), (reason, Requeue::At(until)));
+    }
+    let retained = Case::ready().deleting().plan(|plan| plan.deletion = DeletionPolicy::Retain);
+    let retained = retained.memory(|memory| memory.retry_after = retry_after(unavailable()));
+    assert!(matches!(retained.step(), Step::Command(Command::RemoveFinalizer(_))), "it sends no request to FIC");
 }
 
 #[test]
-fn a_retry_after_that_is_over_holds_nothing_up() {
-    for over in [NOW, NOW - Duration::from_secs(1)] {
-        let world = World::new().memory(|memory| memory.hold_until = Some(over));
-        assert_eq!(world.step(), Step::Query(Query::List));
-        let (_, _, wait) = world.news(StepResult::Listed(Err(unavailable()))).rests();
-        assert_eq!(wait, Requeue::Backoff);
+fn an_expired_retry_after_delays_nothing() {
+    for expired in [NOW, NOW - Duration::from_secs(1)] {
+        let retry_after = RetryAfter { not_before: expired, error: unavailable() };
+        let case = Case::new().memory(|memory| memory.retry_after = Some(retry_after));
+        assert_eq!(case.step(), Step::Query(Query::List));
+        let (_, _, requeue) = case.learns(StepResult::Listed(Err(unavailable()))).done();
+        assert_eq!(requeue, Requeue::Backoff);
     }
 }
 
 #[test]
-fn an_owner_that_only_watches_for_now_keeps_its_secret_all_the_same() {
-    let observe = |world: World| {
-        World { credentials: World::new().credentials, ..world }
-            .plan(|plan| plan.management = ManagementPolicy::Observe)
+fn an_owner_under_observe_protects_its_secret() {
+    let observe = |case: Case| {
+        Case { secret: secret(None, false, false), ..case }.plan(|plan| plan.management = ManagementPolicy::Observe)
     };
-    assert_eq!(observe(World::ready()).step(), Step::Command(Command::AddSecretFinalizer));
-    assert_eq!(observe(World::new()).step(), Step::Query(Query::List), "what is not its own it leaves as it is");
+    assert_eq!(observe(Case::ready()).step(), Step::Command(Command::AddSecretFinalizer));
+    assert_eq!(observe(Case::new()).step(), Step::Query(Query::List), "a plan without a record does not need it");
 }

@@ -1,191 +1,173 @@
-//! From apply to a contract: look, claim, buy, take over.
+//! From apply to a contract: read, claim, buy, adopt.
 
 use super::*;
 
-/// The steps from apply to the create, and what each waits for.
+fn found(id: ContractId) -> Vec<Contract> {
+    vec![contract(id, OperationStatus::Completed)]
+}
+
 #[test]
-fn a_purchase_goes_list_secret_finalizer_holder_create() {
-    let world = World::new();
-    assert_eq!(world.step(), Step::Query(Query::List));
-    let mut world = world.listed(vec![]);
-    assert_eq!(world.step(), Step::Command(Command::AddSecretFinalizer));
-    world = world.protected();
-    assert_eq!(world.step(), Step::Command(Command::AddFinalizer));
-    world = world.news(StepResult::FinalizerAdded);
-    assert_eq!(world.step(), Step::Query(Query::Holder));
-    world = world.holding();
-    assert_eq!(world.step(), Step::Command(Command::Create));
+fn the_steps_before_the_create_are_in_order() {
+    let case = Case::new();
+    assert_eq!(case.step(), Step::Query(Query::List));
+    let case = case.listed(vec![]);
+    assert_eq!(case.step(), Step::Command(Command::AddSecretFinalizer));
+    let case = case.with_secret_finalizer();
+    assert_eq!(case.step(), Step::Command(Command::AddFinalizer));
+    let case = case.learns(StepResult::FinalizerAdded);
+    assert_eq!(case.step(), Step::Query(Query::Holder));
+    assert_eq!(case.holds_tenant().step(), Step::Command(Command::Create));
 }
 
 #[test]
 fn an_accepted_create_is_recorded_before_anything_else() {
-    let bought = contract(ours(), OperationStatus::Processing);
-    let world = World::open().news(StepResult::FinalizerAdded).listed(vec![]).holding();
-    let world = world.news(StepResult::Created(WriteOutcome::Accepted(bought)));
-    let verdict = world.verdict();
-    assert_eq!(verdict.situation, ReadyState::Processing { id: ours() });
-    assert_eq!(verdict.id, IdChange::Set(ours()));
-    assert_eq!(verdict.occasion, Some(Occasion::Purchased(ours())));
-    // Whatever else is in the way.
+    let accepted = || WriteOutcome::Accepted(contract(ours(), OperationStatus::Processing));
+    let case = Case::open().learns(StepResult::FinalizerAdded).listed(vec![]).holds_tenant();
+    let status = case.learns(StepResult::Created(accepted())).status();
+    assert_eq!(status.state, ReadyState::Processing { id: ours() });
+    assert_eq!(status.record, RecordChange::Purchased(ours()));
     for change in [
-        |world: &mut World| world.credentials = SecretState::NotFound,
-        |world: &mut World| world.claim = Claim::HeldBy("a/b".into()),
-        |world: &mut World| world.plan.deleting = true,
-        |world: &mut World| world.plan.management = ManagementPolicy::Observe,
+        |case: &mut Case| case.secret = SecretState::NotFound,
+        |case: &mut Case| case.claim = Claim::HeldBy("a/b".into()),
+        |case: &mut Case| case.plan.deleting = true,
+        |case: &mut Case| case.plan.management = ManagementPolicy::Observe,
     ] {
-        let mut hindered = World::open()
-            .news(StepResult::Created(WriteOutcome::Accepted(contract(ours(), OperationStatus::Processing))));
-        change(&mut hindered);
-        assert_eq!(hindered.verdict().id, IdChange::Set(ours()));
+        let mut case = Case::open().learns(StepResult::Created(accepted()));
+        change(&mut case);
+        assert_eq!(case.status().record, RecordChange::Purchased(ours()));
     }
 }
 
 #[test]
-fn a_create_of_unknown_outcome_is_looked_up_and_not_sent_again_at_once() {
-    let world = World::open().news(StepResult::FinalizerAdded).listed(vec![]).holding();
-    let world = world.news(StepResult::Created(WriteOutcome::Unknown(unavailable())));
-    assert_eq!(world.step(), Step::Query(Query::List));
-    let (situation, _, wait) = world.listed(vec![]).rests();
-    assert_eq!((situation, wait), (Some(ReadyState::Purchasing { cause: Some(unavailable()) }), Requeue::Poll));
+fn a_create_of_unknown_outcome_is_checked_before_another_is_sent() {
+    let case = Case::open().learns(StepResult::FinalizerAdded).listed(vec![]).holds_tenant();
+    let case = case.learns(StepResult::Created(WriteOutcome::Unknown(unavailable())));
+    assert_eq!(case.step(), Step::Query(Query::List));
+    let (state, _, requeue) = case.listed(vec![]).done();
+    assert_eq!((state, requeue), (Some(ReadyState::Purchasing { cause: Some(unavailable()) }), Requeue::Poll));
 }
 
 #[test]
-fn a_contract_found_after_an_open_create_is_ours() {
-    let world = World::open().listed(vec![contract(ours(), OperationStatus::Completed)]);
-    assert_eq!(world.step(), Step::Query(Query::Holder));
-    let verdict = world.holding().verdict();
-    assert_eq!(verdict.situation, ReadyState::Contracted { id: ours(), observed: false });
-    assert_eq!((verdict.id, verdict.occasion), (IdChange::Set(ours()), Some(Occasion::Purchased(ours()))));
+fn a_contract_found_after_an_unconfirmed_create_belongs_to_the_plan() {
+    let case = Case::open().listed(found(ours()));
+    assert_eq!(case.step(), Step::Query(Query::Holder));
+    let status = case.holds_tenant().status();
+    assert_eq!(status.state, ReadyState::Contracted { id: ours(), observed: false });
+    assert_eq!(status.record, RecordChange::Purchased(ours()));
 }
 
 #[test]
-fn an_open_create_is_sent_again_only_after_several_empty_looks() {
-    let mut world = World::open();
+fn an_unconfirmed_create_is_sent_again_only_after_the_required_empty_reads() {
+    let mut case = Case::open();
     for _ in 0..CONFIRMATIONS_REQUIRED - 1 {
-        world.pass = RunState::default();
-        world = world.listed(vec![]);
-        assert_eq!(world.rests(), (Some(ReadyState::Purchasing { cause: None }), IdChange::Keep, Requeue::Poll));
+        case.run = RunState::default();
+        case = case.listed(vec![]);
+        assert_eq!(case.done(), (Some(ReadyState::Purchasing { cause: None }), RecordChange::Keep, Requeue::Poll));
     }
-    world.pass = RunState::default();
-    assert_eq!(world.listed(vec![]).holding().step(), Step::Command(Command::Create));
+    case.run = RunState::default();
+    assert_eq!(case.listed(vec![]).holds_tenant().step(), Step::Command(Command::Create));
 }
 
 #[test]
-fn each_further_create_takes_twice_as_many_empty_looks() {
-    let believed_after = |resent| {
-        (0..)
-            .find(|&empty_looks| CreateState::Open { empty_looks, resent }.is_believed_void())
-            .expect("some number of looks")
-    };
-    assert_eq!([0, 1, 2].map(believed_after), [3, 6, 12]);
-}
-
-#[test]
-fn a_refused_create_gives_the_finalizer_back_and_what_is_there_then_is_not_ours() {
+fn a_refused_create_closes_the_record_and_a_contract_found_then_is_not_taken() {
     let refusals = [
-        FicError::Conflict { words: "exists".into() },
-        FicError::Rejected { words: "no".into() },
-        FicError::PermissionDenied { words: "no".into() },
+        FicError::Conflict { message: "exists".into() },
+        FicError::Rejected { message: "no".into() },
+        FicError::PermissionDenied { message: "no".into() },
     ];
     for refusal in refusals {
-        let world = World::open().news(StepResult::FinalizerAdded).listed(vec![]).holding();
-        let world = world.news(StepResult::Created(WriteOutcome::Refused(refusal.clone())));
-        assert_eq!(world.step(), Step::Command(Command::RemoveFinalizer(ReleaseReason::NothingBought)), "{refusal:?}");
-        let world = world.news(StepResult::FinalizerRemoved);
-        let found = contract(other(), OperationStatus::Completed);
-        let (situation, id, _) = world.listed(vec![found]).rests();
-        assert_eq!(situation, Some(ReadyState::AlreadyContracted { id: Some(other()), replaced: None }));
-        assert_eq!(id, IdChange::Clear);
+        let case = Case::open().learns(StepResult::FinalizerAdded).listed(vec![]).holds_tenant();
+        let case = case.learns(StepResult::Created(WriteOutcome::Refused(refusal.clone())));
+        let close = Step::Command(Command::RemoveFinalizer(ReleaseReason::NothingBought));
+        assert_eq!(case.step(), close, "{refusal:?}");
+        let (state, record, _) = case.learns(StepResult::FinalizerRemoved).listed(found(other())).done();
+        assert_eq!(state, Some(ReadyState::AlreadyContracted { id: Some(other()), replaced: None }));
+        assert_eq!(record, RecordChange::Forget);
     }
 }
 
 #[test]
-fn a_conflict_on_a_create_that_list_does_not_show_yet_is_not_tried_at_once() {
-    let world = World::open().news(StepResult::FinalizerAdded).listed(vec![]).holding();
-    let world = world.news(StepResult::Created(WriteOutcome::Refused(FicError::Conflict { words: "exists".into() })));
-    let world = world.news(StepResult::FinalizerRemoved);
-    assert_eq!(world.step(), Step::Query(Query::List));
-    let (situation, _, wait) = world.listed(vec![]).rests();
-    assert_eq!(situation, Some(ReadyState::AlreadyContracted { id: None, replaced: None }));
-    assert_eq!(wait, Requeue::Backoff);
+fn a_conflict_that_list_does_not_explain_uses_backoff() {
+    let conflict = FicError::Conflict { message: "exists".into() };
+    let case = Case::open().learns(StepResult::FinalizerAdded).listed(vec![]).holds_tenant();
+    let case = case.learns(StepResult::Created(WriteOutcome::Refused(conflict)));
+    let case = case.learns(StepResult::FinalizerRemoved);
+    assert_eq!(case.step(), Step::Query(Query::List));
+    let (state, _, requeue) = case.listed(vec![]).done();
+    assert_eq!(state, Some(ReadyState::AlreadyContracted { id: None, replaced: None }));
+    assert_eq!(requeue, Requeue::Backoff);
 }
 
 #[test]
-fn a_refusal_while_an_earlier_create_is_open_keeps_the_finalizer() {
-    let conflict = FicError::Conflict { words: "exists".into() };
-    let world = World::open().news(StepResult::Created(WriteOutcome::Refused(conflict.clone())));
-    let (situation, _, _) = world.listed(vec![]).rests();
-    assert_eq!(situation, Some(ReadyState::Purchasing { cause: Some(conflict) }));
-    let world =
-        World::open().news(StepResult::Created(WriteOutcome::Refused(FicError::Conflict { words: "exists".into() })));
-    let found = world.listed(vec![contract(ours(), OperationStatus::Completed)]).holding();
-    assert_eq!(found.verdict().id, IdChange::Set(ours()));
+fn a_refusal_during_an_earlier_unconfirmed_create_keeps_the_record_open() {
+    let conflict = FicError::Conflict { message: "exists".into() };
+    let case = || Case::open().learns(StepResult::Created(WriteOutcome::Refused(conflict.clone())));
+    assert_eq!(case().listed(vec![]).state(), ReadyState::Purchasing { cause: Some(conflict.clone()) });
+    let case = case().listed(found(ours())).holds_tenant();
+    assert_eq!(case.status().record, RecordChange::Purchased(ours()));
 }
 
 #[test]
-fn a_contract_bought_elsewhere_before_any_create_of_ours_is_not_taken() {
-    // The finalizer went on, and before the create the portal was faster.
-    let world = World::new().protected().news(StepResult::FinalizerAdded);
-    let world = world.listed(vec![contract(other(), OperationStatus::Completed)]);
-    assert_eq!(world.step(), Step::Command(Command::RemoveFinalizer(ReleaseReason::NothingBought)));
+fn a_contract_bought_elsewhere_before_the_create_is_not_taken() {
+    // The portal bought a contract after the record was opened, and before the create request.
+    let case = Case::new().with_secret_finalizer().learns(StepResult::FinalizerAdded).listed(found(other()));
+    assert_eq!(case.step(), Step::Command(Command::RemoveFinalizer(ReleaseReason::NothingBought)));
 }
 
 #[test]
-fn a_contract_that_was_there_is_left_alone_or_taken_over_by_policy() {
-    let there = || vec![contract(other(), OperationStatus::Completed)];
-    let (situation, _, wait) = World::new().listed(there()).rests();
-    assert_eq!(situation, Some(ReadyState::AlreadyContracted { id: Some(other()), replaced: None }));
-    assert_eq!(wait, Requeue::Resync);
+fn an_existing_contract_is_reported_or_adopted_by_policy() {
+    let (state, _, requeue) = Case::new().listed(found(other())).done();
+    assert_eq!(state, Some(ReadyState::AlreadyContracted { id: Some(other()), replaced: None }));
+    assert_eq!(requeue, Requeue::Resync);
 
-    let world = World::new().plan(|plan| plan.adoption = AdoptionPolicy::IfPresent).listed(there());
-    assert_eq!(world.step(), Step::Command(Command::AddSecretFinalizer));
-    let world = world.protected();
-    assert_eq!(world.step(), Step::Command(Command::AddFinalizer));
-    let world = world.news(StepResult::FinalizerAdded).holding();
-    let verdict = world.verdict();
-    assert_eq!((verdict.id, verdict.occasion), (IdChange::Set(other()), Some(Occasion::Adopted(other()))));
+    let case = Case::new().plan(|plan| plan.adoption = AdoptionPolicy::IfPresent).listed(found(other()));
+    assert_eq!(case.step(), Step::Command(Command::AddSecretFinalizer));
+    let case = case.with_secret_finalizer();
+    assert_eq!(case.step(), Step::Command(Command::AddFinalizer));
+    let case = case.learns(StepResult::FinalizerAdded).holds_tenant();
+    assert_eq!(case.status().record, RecordChange::Adopted(other()));
 }
 
 #[test]
-fn a_contract_on_another_menu_is_never_taken_over() {
-    let mut there = contract(other(), OperationStatus::Completed);
-    there.current_menu = Some("GoldPlan".into());
-    let world = World::new().plan(|plan| plan.adoption = AdoptionPolicy::IfPresent).listed(vec![there]);
-    let (situation, id, _) = world.rests();
-    assert_eq!(situation, Some(ReadyState::MenuMismatch { id: other(), menu: "GoldPlan".into() }));
-    assert_eq!(id, IdChange::Keep);
+fn a_contract_on_another_menu_is_not_adopted() {
+    let mut existing = found(other());
+    existing[0].current_menu = Some("GoldPlan".into());
+    let case = Case::new().plan(|plan| plan.adoption = AdoptionPolicy::IfPresent).listed(existing);
+    let (state, record, _) = case.done();
+    assert_eq!(state, Some(ReadyState::MenuMismatch { id: other(), menu: "GoldPlan".into() }));
+    assert_eq!(record, RecordChange::Keep);
 }
 
 #[test]
-fn an_id_that_was_only_watched_never_becomes_a_claim() {
-    let world = World::new().protected().plan(|plan| plan.id = Some(other())).listed(vec![]);
-    match world.step() {
-        Step::Report(verdict) => assert_eq!(verdict.id, IdChange::Clear),
-        step => panic!("the old id must go before the finalizer is put on, not {step:?}"),
+fn a_watched_id_is_removed_before_the_record_is_opened() {
+    let case = Case::new().with_secret_finalizer().plan(|plan| plan.record = Record::Watched(other()));
+    match case.listed(vec![]).step() {
+        Step::Report(status) => assert_eq!(status.record, RecordChange::Forget),
+        step => panic!("the watched id must not become an owned contract, not {step:?}"),
     }
 }
 
 #[test]
-fn a_refused_create_takes_back_the_finalizer_and_never_the_record_of_a_contract() {
-    let refused = |world: World| world.memory(|memory| memory.create = CreateState::Refused);
-    let give_up = Step::Command(Command::RemoveFinalizer(ReleaseReason::NothingBought));
-    assert_eq!(refused(World::open()).step(), give_up);
-    assert_eq!(refused(World::open()).deleting().step(), give_up);
-    assert_eq!(refused(World::new()).step(), Step::Query(Query::List));
-    assert_eq!(refused(World::ready()).step(), Step::Query(Query::Show(ours())));
-    assert_eq!(refused(World::ready()).deleting().step(), Step::Query(Query::Show(ours())));
+fn a_refused_create_closes_an_open_record_and_no_other() {
+    let refused = |case: Case| case.memory(|memory| memory.create = CreateState::Refused);
+    let close = Step::Command(Command::RemoveFinalizer(ReleaseReason::NothingBought));
+    assert_eq!(refused(Case::open()).step(), close);
+    assert_eq!(refused(Case::open()).deleting().step(), close);
+    assert_eq!(refused(Case::new()).step(), Step::Query(Query::List));
+    assert_eq!(refused(Case::ready()).step(), Step::Query(Query::Show(ours())));
+    assert_eq!(refused(Case::ready()).deleting().step(), Step::Query(Query::Show(ours())));
 }
 
 #[test]
-fn an_accepted_create_says_nothing_any_more_once_an_id_is_recorded() {
-    let bought = contract(other(), OperationStatus::Processing);
-    let world = World::ready().memory(|memory| memory.create = CreateState::Accepted(bought));
-    assert_eq!(world.step(), Step::Query(Query::Show(ours())));
-    assert_eq!(world.deleting().step(), Step::Query(Query::Show(ours())));
+fn an_accepted_create_has_no_effect_once_an_id_is_recorded() {
+    let accepted = contract(other(), OperationStatus::Processing);
+    let case = Case::ready().memory(|memory| memory.create = CreateState::Accepted(accepted));
+    assert_eq!(case.step(), Step::Query(Query::Show(ours())));
+    assert_eq!(case.deleting().step(), Step::Query(Query::Show(ours())));
 }
 
 #[test]
-fn trouble_while_a_create_is_open_is_still_a_purchase() {
-    let (situation, _, _) = World::open().news(StepResult::Listed(Err(unavailable()))).rests();
-    assert_eq!(situation, Some(ReadyState::Purchasing { cause: Some(unavailable()) }));
+fn a_failed_read_during_an_unconfirmed_create_reports_purchasing() {
+    let case = Case::open().learns(StepResult::Listed(Err(unavailable())));
+    assert_eq!(case.state(), ReadyState::Purchasing { cause: Some(unavailable()) });
 }

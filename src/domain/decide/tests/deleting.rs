@@ -1,181 +1,189 @@
-//! A plan that is being deleted: abolish, see it gone, let go.
+//! A plan that is being deleted: abolish the contract, confirm that it is gone, remove the finalizer.
 
 use super::*;
 
-#[test]
-fn a_plan_without_the_finalizer_goes_without_a_call() {
-    let mut world = World::new().deleting();
-    world.credentials = SecretState::NotFound;
-    assert_eq!(world.rests(), (None, IdChange::Keep, Requeue::Change));
+fn deleting() -> Case {
+    Case::ready().deleting()
+}
+
+impl Case {
+    fn with_crd(self) -> Self {
+        self.learns(StepResult::Crd(CrdState::Present))
+    }
+
+    fn shows(self, status: OperationStatus) -> Self {
+        self.shown(Some(contract(ours(), status)))
+    }
+}
+
+fn in_progress() -> ReadyState {
+    ReadyState::Abolishing(AbolishProgress::InProgress(ours()))
 }
 
 #[test]
-fn retain_and_observe_let_go_at_once_without_credentials() {
+fn a_plan_without_a_record_is_deleted_without_a_request() {
+    let case = Case { secret: SecretState::NotFound, ..Case::new().deleting() };
+    assert_eq!(case.done(), (None, RecordChange::Keep, Requeue::OnChange));
+}
+
+#[test]
+fn retain_and_observe_remove_the_finalizer_without_credentials() {
     for change in [
         |plan: &mut PlanFacts| plan.deletion = DeletionPolicy::Retain,
         |plan: &mut PlanFacts| plan.management = ManagementPolicy::Observe,
     ] {
-        let mut world = World::ready().deleting().plan(change);
-        world.credentials = SecretState::NotFound;
-        let farewell = ReleaseReason::Retained { id: Some(ours()), uninstall: false };
-        assert_eq!(world.step(), Step::Command(Command::RemoveFinalizer(farewell)));
+        let case = Case { secret: SecretState::NotFound, ..deleting().plan(change) };
+        let reason = ReleaseReason::Retained { id: Some(ours()), cause: RetainCause::Policy };
+        assert_eq!(case.step(), Step::Command(Command::RemoveFinalizer(reason)));
     }
 }
 
 #[test]
-fn an_abolition_goes_show_holder_definition_delete_then_two_witnesses() {
-    let world = World::ready().deleting();
-    assert_eq!(world.step(), Step::Query(Query::Show(ours())));
-    let world = world.shown(Some(contract(ours(), OperationStatus::Completed)));
-    assert_eq!(world.step(), Step::Query(Query::Holder), "the plan as it is now: it may say Retain");
-    let world = world.holding();
-    assert_eq!(world.step(), Step::Query(Query::Crd));
-    let world = world.news(StepResult::Crd(CrdState::Present));
-    assert_eq!(world.step(), Step::Command(Command::Delete(ours())));
-    let mut world = world.news(StepResult::Deleted(WriteOutcome::Accepted(())));
-    assert_eq!(world.rests().0, Some(ReadyState::Abolishing(Abolishing::UnderWay(ours()))));
-    for look in 1..=CONFIRMATIONS_REQUIRED {
-        world.pass = RunState::default();
-        world = world.shown(None);
-        assert_eq!(world.step(), Step::Query(Query::List));
-        world = world.listed(vec![]);
-        if look < CONFIRMATIONS_REQUIRED {
-            assert_eq!(world.rests().0, Some(ReadyState::Abolishing(Abolishing::UnderWay(ours()))));
+fn a_delete_reads_the_contract_the_holder_and_the_crd_and_then_confirms_the_absence() {
+    let case = deleting();
+    assert_eq!(case.step(), Step::Query(Query::Show(ours())));
+    let case = case.shows(OperationStatus::Completed);
+    assert_eq!(case.step(), Step::Query(Query::Holder), "the plan may say Retain now");
+    let case = case.holds_tenant();
+    assert_eq!(case.step(), Step::Query(Query::Crd));
+    let case = case.with_crd();
+    assert_eq!(case.step(), Step::Command(Command::Delete(ours())));
+    let mut case = case.learns(StepResult::Deleted(WriteOutcome::Accepted(())));
+    assert_eq!(case.state(), in_progress());
+    for read in 1..=CONFIRMATIONS_REQUIRED {
+        case.run = RunState::default();
+        case = case.shown(None);
+        assert_eq!(case.step(), Step::Query(Query::List));
+        case = case.listed(vec![]);
+        if read < CONFIRMATIONS_REQUIRED {
+            assert_eq!(case.state(), in_progress());
         }
     }
-    assert_eq!(
-        world.step(),
-        Step::Command(Command::RemoveFinalizer(ReleaseReason::Abolished { id: ours(), other: None }))
-    );
+    let reason = ReleaseReason::Abolished { id: ours(), other: None };
+    assert_eq!(case.step(), Step::Command(Command::RemoveFinalizer(reason)));
 }
 
 #[test]
-fn a_delete_waits_until_fic_has_finished() {
-    let world = World::ready().deleting().shown(Some(contract(ours(), OperationStatus::Processing)));
-    let world = world.news(StepResult::Crd(CrdState::Present));
-    assert_eq!(world.rests().0, Some(ReadyState::Abolishing(Abolishing::WaitingForOperation(ours()))));
+fn a_delete_waits_until_fic_has_finished_the_operation() {
+    let case = deleting().shows(OperationStatus::Processing).with_crd();
+    assert_eq!(case.state(), ReadyState::Abolishing(AbolishProgress::WaitingForOperation(ours())));
 }
 
 #[test]
-fn an_operation_that_takes_too_long_holds_up_the_delete_and_says_so() {
+fn an_operation_that_exceeds_the_timeout_stalls_the_deletion() {
     let since = NOW - Duration::from_secs(600);
-    let world = World::ready().deleting().memory(|memory| memory.in_progress_since = Some(since));
-    let world = world.shown(Some(contract(ours(), OperationStatus::Processing)));
-    let (situation, _, wait) = world.news(StepResult::Crd(CrdState::Present)).rests();
-    assert_eq!(situation, Some(ReadyState::OperationTimedOut { id: ours(), after: Duration::from_secs(600) }));
-    assert_eq!(wait, Requeue::Resync);
+    let case = deleting().memory(|memory| memory.in_progress_since = Some(since));
+    let case = case.shows(OperationStatus::Processing).with_crd();
+    assert_eq!(case.state(), ReadyState::OperationTimedOut { id: ours(), timeout: Duration::from_secs(600) });
+    assert_eq!(case.done().2, Requeue::Resync);
 }
 
 #[test]
-fn a_delete_is_sent_once() {
-    let sent = |accepted, unchanged_looks| {
-        let delete = DeleteState { sent_at: NOW, accepted, unchanged_looks, failed: false };
-        let world = World::ready().deleting().memory(|memory| memory.delete = Some(delete));
-        world
-            .shown(Some(contract(ours(), OperationStatus::Completed)))
-            .holding()
-            .news(StepResult::Crd(CrdState::Present))
+fn a_delete_is_sent_again_only_if_it_evidently_never_arrived() {
+    let sent = |accepted, unchanged_reads| {
+        let delete = DeleteState { sent_at: NOW, accepted, unchanged_reads, failed: false };
+        let case = deleting().memory(|memory| memory.delete = Some(delete));
+        case.shows(OperationStatus::Completed).holds_tenant().with_crd()
     };
-    assert_eq!(sent(true, 50).rests().0, Some(ReadyState::Abolishing(Abolishing::UnderWay(ours()))));
-    assert_eq!(sent(false, 0).rests().0, Some(ReadyState::Abolishing(Abolishing::UnderWay(ours()))));
-    assert_eq!(
-        sent(false, CONFIRMATIONS_REQUIRED).step(),
-        Step::Command(Command::Delete(ours())),
-        "evidently never arrived"
-    );
+    assert_eq!(sent(true, 50).state(), in_progress());
+    assert_eq!(sent(false, 0).state(), in_progress());
+    assert_eq!(sent(false, CONFIRMATIONS_REQUIRED).step(), Step::Command(Command::Delete(ours())));
 }
 
 #[test]
-fn a_failed_delete_is_told_and_tried_again_slowly() {
+fn a_failed_delete_is_reported_and_sent_again_after_a_resync_interval() {
     let failed = |sent_at| {
-        let delete = DeleteState { sent_at, accepted: true, unchanged_looks: 0, failed: true };
-        let world = World::ready().deleting().memory(|memory| memory.delete = Some(delete));
-        world.shown(Some(contract(ours(), OperationStatus::Error))).news(StepResult::Crd(CrdState::Present)).holding()
+        let delete = DeleteState { sent_at, accepted: true, unchanged_reads: 0, failed: true };
+        let case = deleting().memory(|memory| memory.delete = Some(delete));
+        case.shows(OperationStatus::Error).with_crd().holds_tenant()
     };
-    assert_eq!(failed(NOW).step(), Step::Query(Query::Explain(ours())));
-    let not_known_to_have = failed(NOW).memory(|memory| memory.delete.as_mut().expect("sent").failed = false);
-    let situation = not_known_to_have.rests().0;
-    assert_eq!(situation, Some(ReadyState::Abolishing(Abolishing::UnderWay(ours()))), "the look may be behind");
-    let situation = failed(NOW).news(StepResult::Explained(None)).rests().0.expect("something to say");
-    assert_eq!(situation.reason(), Reason::OperationFailed);
+    assert_eq!(failed(NOW).step(), Step::Query(Query::OperationError(ours())));
+    let unconfirmed = failed(NOW).memory(|memory| memory.delete.as_mut().expect("sent").failed = false);
+    assert_eq!(unconfirmed.state(), in_progress(), "the read may be stale");
+    let reported = failed(NOW).learns(StepResult::OperationError(None));
+    assert_eq!(reported.state().reason(), Reason::OperationFailed);
     assert_eq!(failed(NOW - Duration::from_secs(600)).step(), Step::Command(Command::Delete(ours())));
 }
 
 #[test]
-fn a_contract_that_failed_before_is_abolished_all_the_same() {
-    let world = World::ready().deleting().shown(Some(contract(ours(), OperationStatus::Error)));
-    let world = world.holding().news(StepResult::Crd(CrdState::Present));
-    assert_eq!(world.step(), Step::Command(Command::Delete(ours())));
+fn a_contract_whose_last_operation_failed_is_abolished() {
+    let case = deleting().shows(OperationStatus::Error).holds_tenant().with_crd();
+    assert_eq!(case.step(), Step::Command(Command::Delete(ours())));
 }
 
 #[test]
-fn a_refused_delete_is_told() {
-    let refused = |trouble| {
-        let world = World::ready().deleting().shown(Some(contract(ours(), OperationStatus::Completed))).holding();
-        let world =
-            world.news(StepResult::Crd(CrdState::Present)).news(StepResult::Deleted(WriteOutcome::Refused(trouble)));
-        if world.pass.shown.is_none() { world.shown(Some(contract(ours(), OperationStatus::Completed))) } else { world }
+fn a_refused_delete_is_reported() {
+    let refused = |error| {
+        let case = deleting().shows(OperationStatus::Completed).holds_tenant().with_crd();
+        let case = case.learns(StepResult::Deleted(WriteOutcome::Refused(error)));
+        let case = if case.run.shown.is_none() { case.shows(OperationStatus::Completed) } else { case };
+        case.state().reason()
     };
-    let of = |world: World| world.rests().0.expect("something to say").reason();
-    assert_eq!(of(refused(FicError::Conflict { words: "busy".into() })), Reason::Abolishing);
-    assert_eq!(of(refused(FicError::Rejected { words: "no".into() })), Reason::RequestRejected);
-    assert_eq!(of(refused(FicError::PermissionDenied { words: "no".into() })), Reason::PermissionDenied);
+    assert_eq!(refused(FicError::Conflict { message: "busy".into() }), Reason::Abolishing);
+    assert_eq!(refused(FicError::Rejected { message: "no".into() }), Reason::RequestRejected);
+    assert_eq!(refused(FicError::PermissionDenied { message: "no".into() }), Reason::PermissionDenied);
 }
 
 #[test]
-fn another_contract_of_the_tenant_is_left_when_ours_is_gone() {
-    let world = World::ready().deleting().shown(None).listed(vec![contract(other(), OperationStatus::Completed)]);
-    let world = world.long_absent();
-    let farewell = ReleaseReason::Abolished { id: ours(), other: Some(other()) };
-    assert_eq!(world.step(), Step::Command(Command::RemoveFinalizer(farewell)));
+fn another_contract_of_the_tenant_is_not_changed() {
+    let case = deleting().shown(None).listed(vec![contract(other(), OperationStatus::Completed)]).absent();
+    let reason = ReleaseReason::Abolished { id: ours(), other: Some(other()) };
+    assert_eq!(case.step(), Step::Command(Command::RemoveFinalizer(reason)));
 }
 
 #[test]
-fn a_contract_that_vanished_without_a_delete_is_looked_for_again_before_it_is_let_go() {
-    let mut world = World::ready().deleting();
-    for look in 1..=CONFIRMATIONS_REQUIRED {
-        world.pass = RunState::default();
-        world = world.shown(None).listed(vec![]).news(StepResult::Crd(CrdState::Present));
-        if look < CONFIRMATIONS_REQUIRED {
-            assert_eq!(world.rests().0, Some(ReadyState::Abolishing(Abolishing::MakingSure(ours()))));
+fn an_absence_without_a_delete_is_confirmed_before_the_finalizer_is_removed() {
+    let mut case = deleting();
+    for read in 1..=CONFIRMATIONS_REQUIRED {
+        case.run = RunState::default();
+        case = case.shown(None).listed(vec![]).with_crd();
+        if read < CONFIRMATIONS_REQUIRED {
+            assert_eq!(case.state(), ReadyState::Abolishing(AbolishProgress::ConfirmingAbsence(ours())));
         }
     }
-    assert!(matches!(world.step(), Step::Command(Command::RemoveFinalizer(ReleaseReason::Abolished { .. }))));
+    assert!(matches!(case.step(), Step::Command(Command::RemoveFinalizer(ReleaseReason::Abolished { .. }))));
 }
 
 #[test]
-fn a_deleted_plan_with_an_open_create_looks_for_it_before_it_goes() {
-    let mut world = World::open().deleting();
-    for look in 1..=CONFIRMATIONS_REQUIRED {
-        world.pass = RunState::default();
-        world = world.listed(vec![]).news(StepResult::Crd(CrdState::Present));
-        if look < CONFIRMATIONS_REQUIRED {
-            assert_eq!(world.rests().0, Some(ReadyState::Abolishing(Abolishing::LookingForCreate)));
+fn a_deleted_plan_with_an_unconfirmed_create_checks_it_before_the_finalizer_is_removed() {
+    let mut case = Case::open().deleting();
+    for read in 1..=CONFIRMATIONS_REQUIRED {
+        case.run = RunState::default();
+        case = case.listed(vec![]).with_crd();
+        if read < CONFIRMATIONS_REQUIRED {
+            assert_eq!(case.state(), ReadyState::Abolishing(AbolishProgress::CheckingCreate));
         }
     }
-    assert_eq!(world.step(), Step::Command(Command::RemoveFinalizer(ReleaseReason::NothingBought)));
+    assert_eq!(case.step(), Step::Command(Command::RemoveFinalizer(ReleaseReason::NothingBought)));
 
-    let found = World::open().deleting().listed(vec![contract(ours(), OperationStatus::Completed)]).holding();
-    assert_eq!(found.verdict().id, IdChange::Set(ours()), "recorded first, abolished then");
+    let found = Case::open().deleting().listed(vec![contract(ours(), OperationStatus::Completed)]).holds_tenant();
+    assert_eq!(found.status().record, RecordChange::Purchased(ours()), "it is recorded before it is abolished");
 }
 
 #[test]
-fn the_definition_being_deleted_retains_also_what_could_not_be_abolished() {
-    let leaving = |world: World| world.news(StepResult::Crd(CrdState::Deleting)).step();
-    let retained = |id| Step::Command(Command::RemoveFinalizer(ReleaseReason::Retained { id, uninstall: true }));
-    let world = World::ready().deleting().shown(Some(contract(ours(), OperationStatus::Completed))).holding();
-    assert_eq!(leaving(world), retained(Some(ours())));
-    let stuck = World { credentials: SecretState::NotFound, ..World::ready().deleting() }
-        .news(StepResult::Secret(SecretAbsence::Absent));
-    assert_eq!(stuck.step(), Step::Query(Query::Crd));
-    assert_eq!(leaving(stuck), retained(Some(ours())));
-    let unreachable = World::ready().deleting().news(StepResult::Shown(Err(unavailable())));
-    assert_eq!(leaving(unreachable), retained(Some(ours())));
+fn an_uninstall_retains_contracts_also_where_the_delete_is_blocked() {
+    let uninstalling = |case: Case| case.learns(StepResult::Crd(CrdState::Deleting)).step();
+    let retained = Step::Command(Command::RemoveFinalizer(ReleaseReason::Retained {
+        id: Some(ours()),
+        cause: RetainCause::Uninstall,
+    }));
+    assert_eq!(uninstalling(deleting().shows(OperationStatus::Completed).holds_tenant()), retained);
+    let blocked = Case { secret: SecretState::NotFound, ..deleting() };
+    let blocked = blocked.learns(StepResult::SecretAbsence(SecretAbsence::NotFound));
+    assert_eq!(blocked.step(), Step::Query(Query::Crd));
+    assert_eq!(uninstalling(blocked), retained);
+    assert_eq!(uninstalling(deleting().learns(StepResult::Shown(Err(unavailable())))), retained);
 }
 
 #[test]
-fn a_deleted_plan_that_was_ready_tells_of_trouble_at_once() {
-    let world =
-        World::ready().deleting().news(StepResult::Shown(Err(unavailable()))).news(StepResult::Crd(CrdState::Present));
-    assert_eq!(world.rests().0, Some(ReadyState::Troubled(unavailable())));
+fn an_uninstall_does_not_interrupt_a_delete_in_progress() {
+    let delete = DeleteState { sent_at: NOW, accepted: true, unchanged_reads: 0, failed: false };
+    let case = deleting().memory(|memory| memory.delete = Some(delete)).shows(OperationStatus::Processing);
+    assert_eq!(case.state(), in_progress());
+}
+
+#[test]
+fn a_deleted_plan_that_was_ready_reports_an_error_at_once() {
+    let case = deleting().learns(StepResult::Shown(Err(unavailable()))).with_crd();
+    assert_eq!(case.state(), ReadyState::RequestFailed(unavailable()));
 }

@@ -1,178 +1,165 @@
-//! A contract that stands, fails, is lost, or is only watched.
+//! A contract that is active, fails, is lost, or is only watched.
 
 use super::*;
 
 #[test]
-fn a_standing_contract_is_reported_as_what_it_is() {
+fn a_contract_is_reported_by_its_status_and_menu() {
     let shown = |status, menu: Option<&str>| {
-        let mut shown = contract(ours(), status);
-        shown.current_menu = menu.map(Into::into);
-        World::ready().shown(Some(shown))
+        let shown = Contract { current_menu: menu.map(Into::into), ..contract(ours(), status) };
+        let case = Case::ready().shown(Some(shown));
+        (case.state(), case.done().2)
     };
     let premium = Some("PremiumPlan");
-    let of = |world: World| {
-        let (situation, _, wait) = world.rests();
-        (situation.expect("something to say"), wait)
-    };
     assert_eq!(
-        of(shown(OperationStatus::Completed, premium)),
+        shown(OperationStatus::Completed, premium),
         (ReadyState::Contracted { id: ours(), observed: false }, Requeue::Resync)
     );
     assert_eq!(
-        of(shown(OperationStatus::Completed, Some("GoldPlan"))),
+        shown(OperationStatus::Completed, Some("GoldPlan")),
         (ReadyState::MenuMismatch { id: ours(), menu: "GoldPlan".into() }, Requeue::Resync)
     );
     for status in [OperationStatus::Processing, OperationStatus::Other("Migrating".into())] {
-        assert_eq!(of(shown(status, premium)), (ReadyState::Processing { id: ours() }, Requeue::Poll));
+        assert_eq!(shown(status, premium), (ReadyState::Processing { id: ours() }, Requeue::Poll));
     }
-    assert_eq!(of(shown(OperationStatus::Completed, None)), (ReadyState::Processing { id: ours() }, Requeue::Poll));
+    assert_eq!(shown(OperationStatus::Completed, None), (ReadyState::Processing { id: ours() }, Requeue::Poll));
 }
 
 #[test]
-fn a_failed_operation_is_explained_before_it_is_reported() {
-    let world = World::ready().shown(Some(contract(ours(), OperationStatus::Error)));
-    assert_eq!(world.step(), Step::Query(Query::Explain(ours())));
-    let (situation, _, _) = world.news(StepResult::Explained(Some("no capacity".into()))).rests();
-    assert_eq!(situation, Some(ReadyState::OperationFailed { id: ours(), why: Some("no capacity".into()) }));
+fn the_cause_of_a_failed_operation_is_read_before_it_is_reported() {
+    let case = Case::ready().shown(Some(contract(ours(), OperationStatus::Error)));
+    assert_eq!(case.step(), Step::Query(Query::OperationError(ours())));
+    let case = case.learns(StepResult::OperationError(Some("no capacity".into())));
+    assert_eq!(case.state(), ReadyState::OperationFailed { id: ours(), cause: Some("no capacity".into()) });
 }
 
 #[test]
-fn what_is_shown_of_a_contract_goes_with_its_id() {
-    let there = contract(other(), OperationStatus::Completed);
-    let refused = World::new().listed(vec![there.clone()]).verdict();
-    assert_eq!((refused.id, refused.shown), (IdChange::Clear, ContractDisplay::Nothing));
-    let found = World::open().listed(vec![there.clone()]).holding().verdict();
-    assert_eq!((found.id, found.shown), (IdChange::Set(other()), ContractDisplay::Contract(there)));
+fn the_status_shows_a_contract_only_with_its_id() {
+    let existing = contract(other(), OperationStatus::Completed);
+    let refused = Case::new().listed(vec![existing.clone()]).status();
+    assert_eq!((refused.record, refused.display), (RecordChange::Forget, ContractDisplay::Cleared));
+    let found = Case::open().listed(vec![existing.clone()]).holds_tenant().status();
+    assert_eq!((found.record, found.display), (RecordChange::Purchased(other()), ContractDisplay::Contract(existing)));
 }
 
 #[test]
-fn an_operation_that_takes_too_long_stalls_and_recovers() {
+fn an_operation_that_exceeds_the_timeout_stalls() {
     let since = NOW - Duration::from_secs(600);
-    let world = World::ready().memory(|memory| memory.in_progress_since = Some(since));
-    let (situation, _, wait) = world.shown(Some(contract(ours(), OperationStatus::Processing))).rests();
-    assert_eq!(situation, Some(ReadyState::OperationTimedOut { id: ours(), after: Duration::from_secs(600) }));
-    assert_eq!(wait, Requeue::Resync);
-    // A process that has just begun goes by what was reported before it.
+    let processing = || Some(contract(ours(), OperationStatus::Processing));
+    let case = Case::ready().memory(|memory| memory.in_progress_since = Some(since)).shown(processing());
+    assert_eq!(case.state(), ReadyState::OperationTimedOut { id: ours(), timeout: Duration::from_secs(600) });
+    assert_eq!(case.done().2, Requeue::Resync);
+    // A new process continues from the last report.
     for reason in [Reason::Processing, Reason::OperationTimedOut] {
-        let reported = Reported { ready: Ready::False, reason: Some(reason) };
-        let world = World::ready().plan(|plan| plan.reported = Some(reported));
-        let (situation, _, _) = world.shown(Some(contract(ours(), OperationStatus::Processing))).rests();
-        assert_eq!(situation.expect("something to say").reason(), reason);
+        let reported = Reported { ready: ConditionStatus::False, reason: Some(reason) };
+        let case = Case::ready().plan(|plan| plan.reported = Some(reported));
+        assert_eq!(case.shown(processing()).state().reason(), reason);
     }
 }
 
 #[test]
-fn a_lost_contract_needs_two_witnesses_and_several_looks() {
-    let mut world = World::ready().shown(None);
-    assert_eq!(world.step(), Step::Query(Query::List), "the second witness");
-    for look in 1..=CONFIRMATIONS_REQUIRED {
-        world.pass = RunState::default();
-        world = world.shown(None).listed(vec![]);
-        if look < CONFIRMATIONS_REQUIRED {
-            assert_eq!(world.rests(), (None, IdChange::Keep, Requeue::Poll));
+fn a_contract_is_lost_only_after_the_required_reads_of_show_and_list() {
+    let mut case = Case::ready().shown(None);
+    assert_eq!(case.step(), Step::Query(Query::List), "both must show no contract");
+    for read in 1..=CONFIRMATIONS_REQUIRED {
+        case.run = RunState::default();
+        case = case.shown(None).listed(vec![]);
+        if read < CONFIRMATIONS_REQUIRED {
+            assert_eq!(case.done(), (None, RecordChange::Keep, Requeue::Poll));
         }
     }
-    match world.step() {
-        Step::Report(verdict) => {
-            assert_eq!((verdict.id, verdict.occasion), (IdChange::Clear, Some(Occasion::Lost(ours()))));
-        }
-        step => panic!("the id must go before anything is bought, not {step:?}"),
+    match case.step() {
+        Step::Report(status) => assert_eq!(status.record, RecordChange::Lost(ours())),
+        step => panic!("the id must be removed before the next create request, not {step:?}"),
     }
-    let world = world.plan(|plan| plan.recreation = RecreationPolicy::Never);
-    assert_eq!(world.rests(), (Some(ReadyState::ContractLost { id: ours() }), IdChange::Keep, Requeue::Resync));
+    let case = case.plan(|plan| plan.recreation = RecreationPolicy::Never);
+    assert_eq!(case.done(), (Some(ReadyState::ContractLost { id: ours() }), RecordChange::Keep, Requeue::Resync));
 }
 
 #[test]
-fn one_witness_alone_is_not_believed() {
-    let world = World::ready().shown(None).listed(vec![contract(ours(), OperationStatus::Completed)]);
-    assert_eq!(world.rests().0, Some(ReadyState::Contracted { id: ours(), observed: false }));
+fn an_absence_in_show_alone_does_not_count() {
+    let case = Case::ready().shown(None).listed(vec![contract(ours(), OperationStatus::Completed)]);
+    assert_eq!(case.state(), ReadyState::Contracted { id: ours(), observed: false });
 }
 
 #[test]
-fn a_lost_contract_that_turns_up_again_is_still_ours() {
-    let world = World::open().news(StepResult::IdForgotten(Some(ours())));
-    let world = world.listed(vec![contract(ours(), OperationStatus::Completed)]).holding();
-    assert_eq!(world.verdict().id, IdChange::Set(ours()));
+fn a_lost_contract_that_appears_again_still_belongs_to_the_plan() {
+    let case = Case::open().learns(StepResult::IdCleared { lost: Some(ours()) });
+    let case = case.listed(vec![contract(ours(), OperationStatus::Completed)]).holds_tenant();
+    assert_eq!(case.status().record, RecordChange::Purchased(ours()));
 }
 
 #[test]
-fn a_contract_of_another_menu_that_turns_up_before_the_create_is_not_taken_over() {
-    let world = World::new().protected().news(StepResult::FinalizerAdded);
-    let world = world.plan(|plan| plan.adoption = AdoptionPolicy::IfPresent);
+fn a_contract_on_another_menu_that_appears_before_the_create_is_not_adopted() {
+    let case = Case::new().with_secret_finalizer().learns(StepResult::FinalizerAdded);
+    let case = case.plan(|plan| plan.adoption = AdoptionPolicy::IfPresent);
     let found = |menu: &str| {
-        let there = Contract { current_menu: Some(menu.into()), ..contract(other(), OperationStatus::Completed) };
-        World { memory: world.memory.clone(), plan: world.plan.clone(), ..World::new().protected() }
-            .listed(vec![there])
-            .holding()
+        let existing = Contract { current_menu: Some(menu.into()), ..contract(other(), OperationStatus::Completed) };
+        Case { memory: case.memory.clone(), plan: case.plan.clone(), ..Case::new().with_secret_finalizer() }
+            .listed(vec![existing])
+            .holds_tenant()
     };
-    assert_eq!(found("GoldPlan").step(), Step::Command(Command::RemoveFinalizer(ReleaseReason::NothingBought)));
-    assert_eq!(found("PremiumPlan").verdict().id, IdChange::Set(other()));
+    let close = Step::Command(Command::RemoveFinalizer(ReleaseReason::NothingBought));
+    assert_eq!(found("GoldPlan").step(), close);
+    assert_eq!(found("PremiumPlan").status().record, RecordChange::Adopted(other()));
 }
 
 #[test]
-fn a_contract_replaced_outside_is_left_alone_or_taken_over_by_policy() {
-    let world = || World::ready().shown(None).listed(vec![contract(other(), OperationStatus::Completed)]).long_absent();
-    let (situation, id, _) = world().rests();
-    assert_eq!(situation, Some(ReadyState::AlreadyContracted { id: Some(other()), replaced: Some(ours()) }));
-    assert_eq!(id, IdChange::Keep, "what was ours stays on record");
-    let world = world().plan(|plan| plan.adoption = AdoptionPolicy::IfPresent).holding();
-    assert_eq!(world.verdict().id, IdChange::Set(other()));
+fn a_replaced_contract_is_reported_or_adopted_by_policy() {
+    let case = || Case::ready().shown(None).listed(vec![contract(other(), OperationStatus::Completed)]).absent();
+    let (state, record, _) = case().done();
+    assert_eq!(state, Some(ReadyState::AlreadyContracted { id: Some(other()), replaced: Some(ours()) }));
+    assert_eq!(record, RecordChange::Keep, "the record still says what the plan owned");
+    let case = case().plan(|plan| plan.adoption = AdoptionPolicy::IfPresent).holds_tenant();
+    assert_eq!(case.status().record, RecordChange::Adopted(other()));
 }
 
 #[test]
-fn a_contract_is_not_given_up_for_another_at_once() {
-    let world = World::ready().shown(None).listed(vec![contract(other(), OperationStatus::Completed)]);
-    assert_eq!(world.rests(), (None, IdChange::Keep, Requeue::Poll));
+fn a_contract_counts_as_replaced_only_after_the_required_reads() {
+    let case = Case::ready().shown(None).listed(vec![contract(other(), OperationStatus::Completed)]);
+    assert_eq!(case.done(), (None, RecordChange::Keep, Requeue::Poll));
 }
 
 #[test]
-fn a_ready_plan_stays_ready_through_three_silent_resyncs_and_is_then_unknown() {
-    let world = |seen: u64| {
-        let world = World::ready().news(StepResult::Shown(Err(unavailable())));
-        world.memory(|memory| memory.last_seen = NOW - Duration::from_secs(seen))
+fn a_ready_plan_is_unknown_after_three_resync_intervals_without_an_answer() {
+    let case = |seconds: u64| {
+        let case = Case::ready().learns(StepResult::Shown(Err(unavailable())));
+        case.memory(|memory| memory.last_answer_at = NOW - Duration::from_secs(seconds))
     };
-    assert_eq!(world(1799).rests(), (None, IdChange::Keep, Requeue::Backoff));
-    let (situation, _, _) = world(1800).rests();
-    let situation = situation.expect("something to say");
-    assert_eq!((situation.reason(), situation.ready()), (Reason::ServiceUnavailable, Ready::Unknown));
+    assert_eq!(case(1799).done(), (None, RecordChange::Keep, Requeue::Backoff));
+    assert_eq!(case(1800).state().condition(), (ConditionStatus::Unknown, Reason::ServiceUnavailable));
 }
 
 #[test]
-fn suspended_means_hands_off() {
-    for world in [World::new(), World::open(), World::ready(), World::ready().deleting()] {
-        let world = world.plan(|plan| plan.suspend = true);
-        match world.plan.reported {
-            None => assert_eq!(world.rests(), (Some(ReadyState::Suspended), IdChange::Keep, Requeue::Change)),
-            Some(_) => assert_eq!(world.rests(), (None, IdChange::Keep, Requeue::Change)),
-        }
+fn a_suspended_plan_is_not_touched() {
+    for case in [Case::new(), Case::open(), Case::ready(), Case::ready().deleting()] {
+        let case = case.plan(|plan| plan.suspend = true);
+        let state = case.plan.reported.is_none().then_some(ReadyState::Suspended);
+        assert_eq!(case.done(), (state, RecordChange::Keep, Requeue::OnChange));
     }
 }
 
 #[test]
-fn observing_reports_and_changes_nothing() {
-    let observe = |world: World| world.plan(|plan| plan.management = ManagementPolicy::Observe);
-    let there = contract(other(), OperationStatus::Completed);
-    let (situation, id, _) = observe(World::new()).listed(vec![there.clone()]).rests();
-    assert_eq!(situation, Some(ReadyState::Contracted { id: other(), observed: true }));
-    assert_eq!(id, IdChange::Set(other()));
-    let (situation, id, _) = observe(World::new()).listed(vec![]).rests();
-    assert_eq!((situation, id), (Some(ReadyState::NotContracted), IdChange::Clear));
-    // An owner that was switched to Observe keeps its record of what is its own.
-    let (situation, id, _) = observe(World::ready()).shown(None).listed(vec![there]).rests();
-    assert_eq!((situation, id), (Some(ReadyState::Contracted { id: other(), observed: true }), IdChange::Keep));
-    let (_, id, _) = observe(World::ready()).shown(None).listed(vec![]).rests();
-    assert_eq!(id, IdChange::Keep);
+fn observe_reports_and_changes_nothing() {
+    let observe = |case: Case| case.plan(|plan| plan.management = ManagementPolicy::Observe);
+    let existing = contract(other(), OperationStatus::Completed);
+    let contracted = Some(ReadyState::Contracted { id: other(), observed: true });
+    let (state, record, _) = observe(Case::new()).listed(vec![existing.clone()]).done();
+    assert_eq!((&state, record), (&contracted, RecordChange::Watched(other())));
+    let (state, record, _) = observe(Case::new()).listed(vec![]).done();
+    assert_eq!((state, record), (Some(ReadyState::NotContracted), RecordChange::Forget));
+    // A plan with a record keeps it.
+    let (state, record, _) = observe(Case::ready()).shown(None).listed(vec![existing]).done();
+    assert_eq!((state, record), (contracted, RecordChange::Keep));
+    let (_, record, _) = observe(Case::ready()).shown(None).listed(vec![]).done();
+    assert_eq!(record, RecordChange::Keep);
 }
 
 #[test]
-fn observing_a_failed_contract_comes_to_rest() {
-    let world = World::new().plan(|plan| plan.management = ManagementPolicy::Observe);
-    let world = world.listed(vec![contract(other(), OperationStatus::Error)]);
-    assert!(matches!(world.step(), Step::Report(_)));
-    let world = world.plan(|plan| plan.id = Some(other())).news(StepResult::IdRecorded);
-    assert_eq!(world.step(), Step::Query(Query::Explain(other())));
-    assert_eq!(
-        world.news(StepResult::Explained(None)).rests().0.expect("something to say").reason(),
-        Reason::OperationFailed
-    );
+fn observe_records_the_id_before_it_reads_the_cause_of_a_failure() {
+    let case = Case::new().plan(|plan| plan.management = ManagementPolicy::Observe);
+    let case = case.listed(vec![contract(other(), OperationStatus::Error)]);
+    assert!(matches!(case.step(), Step::Report(_)));
+    let case = case.plan(|plan| plan.record = Record::Watched(other())).learns(StepResult::IdRecorded);
+    assert_eq!(case.step(), Step::Query(Query::OperationError(other())));
+    assert_eq!(case.learns(StepResult::OperationError(None)).state().reason(), Reason::OperationFailed);
 }

@@ -1,0 +1,64 @@
+//! How far a create request and a delete request are, as far as this process knows.
+
+use crate::domain::contract::Contract;
+use crate::domain::facts::Uptime;
+
+/// How many consecutive reads, a poll interval apart, must find nothing before the operator acts on it: FIC may show a
+/// write some time after it accepted it.
+pub const CONFIRMATIONS_REQUIRED: u32 = 3;
+
+/// The state of the create request of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CreateState {
+    /// This process has sent none since it added the finalizer.
+    Unsent,
+    /// FIC may have accepted one: its outcome is unknown, or another process may have sent it.
+    Unconfirmed {
+        /// How many reads since then have shown no contract.
+        empty_reads: u32,
+        /// How many create requests were sent again since then.
+        resent: u32,
+    },
+    /// FIC refused it, and no other was unconfirmed: nothing was bought.
+    Refused,
+    /// FIC accepted it, and its id is not recorded yet.
+    Accepted(Contract),
+}
+
+impl CreateState {
+    /// A create request of unknown outcome, before the first read.
+    pub(super) const UNCONFIRMED: Self = Self::Unconfirmed { empty_reads: 0, resent: 0 };
+
+    /// Whether FIC may have accepted a create request whose outcome is unknown.
+    #[must_use]
+    pub fn is_unconfirmed(&self) -> bool {
+        match self {
+            Self::Unconfirmed { .. } => true,
+            Self::Unsent | Self::Refused | Self::Accepted(_) => false,
+        }
+    }
+
+    /// Whether it is certain that no create request was accepted: none was sent, or enough reads have shown no
+    /// contract. Each further create request doubles the number of reads.
+    #[must_use]
+    pub fn nothing_was_created(&self) -> bool {
+        match self {
+            Self::Unsent | Self::Refused => true,
+            Self::Unconfirmed { empty_reads, resent } => *empty_reads >= CONFIRMATIONS_REQUIRED << (*resent).min(6),
+            Self::Accepted(_) => false,
+        }
+    }
+}
+
+/// The state of the delete request for the contract of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DeleteState {
+    /// When it was sent.
+    pub sent_at: Uptime,
+    /// Whether FIC accepted it.
+    pub accepted: bool,
+    /// How many reads since then have shown the contract unchanged.
+    pub unchanged_reads: u32,
+    /// Whether FIC reported that the operation failed.
+    pub failed: bool,
+}

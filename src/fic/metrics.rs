@@ -1,0 +1,132 @@
+//! The metrics of the FIC client: the number of requests by call and outcome, and their duration by call.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::fic::call::Call;
+
+/// The metrics of the FIC client. Clones share their values.
+#[derive(Clone, Debug)]
+pub struct FicMetrics {
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<CallLabel, Histogram>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    call: Call,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabel {
+    call: Call,
+}
+
+impl EncodeLabelValue for Call {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        <&'static str>::from(self).encode(encoder)
+    }
+}
+
+impl Default for FicMetrics {
+    /// Metrics that no registry exports, for tests.
+    fn default() -> Self {
+        let seconds = || Histogram::new(exponential_buckets(0.005, 2.0, 14));
+        Self { requests: Family::default(), durations: Family::new_with_constructor(seconds) }
+    }
+}
+
+impl FicMetrics {
+    /// Creates the metrics and adds them to a registry.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("fic_requests", "Calls to FIC and Keystone by outcome", metrics.requests.clone());
+        registry.register_with_unit(
+            "fic_request_duration",
+            "How long calls to FIC and Keystone take",
+            Unit::Seconds,
+            metrics.durations.clone(),
+        );
+        metrics
+    }
+
+    /// Records one request.
+    pub(super) fn record(&self, call: Call, outcome: &'static str, duration: Duration) {
+        self.requests.get_or_create(&RequestLabels { call, outcome }).inc();
+        self.durations.get_or_create(&CallLabel { call }).observe(duration.as_secs_f64());
+    }
+}
+
+/// The metric label of an HTTP status: one value for each status that calls for a different reaction.
+pub(super) fn status_class(status: u16) -> &'static str {
+    match status {
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        401 => "401",
+        403 => "403",
+        404 => "404",
+        409 => "409",
+        429 => "429",
+        400..=499 => "4xx",
+        500..=599 => "5xx",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    #[test]
+    fn requests_are_exported_by_call_and_outcome() {
+        let mut registry = Registry::with_prefix("fic_operator");
+        let metrics = FicMetrics::register(&mut registry);
+        let calls = [Call::SignIn, Call::List, Call::Show, Call::Create, Call::Delete, Call::Operations];
+        for call in calls {
+            metrics.record(call, "2xx", Duration::from_millis(3));
+        }
+        let mut text = String::new();
+        encode(&mut text, &registry).expect("writable");
+        for call in ["sign_in", "list", "show", "create", "delete", "operations"] {
+            for line in [
+                format!("fic_operator_fic_requests_total{{call=\"{call}\",outcome=\"2xx\"}} 1"),
+                format!("fic_operator_fic_request_duration_seconds_count{{call=\"{call}\"}} 1"),
+            ] {
+                assert!(text.contains(&line), "{line} is missing in {text}");
+            }
+        }
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            assert!(line.starts_with("fic_operator_"), "{line}");
+        }
+    }
+
+    #[test]
+    fn status_class_separates_statuses_that_need_different_reactions() {
+        for (status, class) in [
+            (200, "2xx"),
+            (202, "2xx"),
+            (302, "3xx"),
+            (400, "4xx"),
+            (401, "401"),
+            (403, "403"),
+            (404, "404"),
+            (409, "409"),
+            (418, "4xx"),
+            (429, "429"),
+            (500, "5xx"),
+            (503, "5xx"),
+            (600, "other"),
+        ] {
+            assert_eq!(status_class(status), class);
+        }
+    }
+}

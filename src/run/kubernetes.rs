@@ -1,0 +1,126 @@
+//! Creates the Kubernetes clients, and has the API server validate `--label-selector`.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::USER_AGENT;
+use kube::api::ListParams;
+use kube::{Api, Client, Config};
+use tokio::time::timeout;
+
+use super::RunError;
+use crate::api::plan::PremiumSupportPlan;
+use crate::index::scope::Scope;
+use crate::text;
+
+/// How long a request to the API server may go without a response.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A client for requests and a client for watches. Only the first has a read timeout: an idle watch receives nothing
+/// for minutes.
+pub(super) async fn clients() -> Result<(Client, Client), RunError> {
+    let mut config = Config::infer().await.map_err(RunError::KubernetesConfig)?;
+    config.headers.push((USER_AGENT, HeaderValue::from_static(crate::USER_AGENT)));
+    // The reconcile of each plan decides whether and when to retry.
+    config.default_retry = false;
+    let watch_client = Client::try_from(config.clone()).map_err(RunError::KubernetesClient)?;
+    config.read_timeout = Some(REQUEST_TIMEOUT);
+    // Without this the time that a pooled connection was idle counts towards the read timeout of the next request.
+    config.reset_reader_on_write = true;
+    let client = Client::try_from(config).map_err(RunError::KubernetesClient)?;
+    Ok((client, watch_client))
+}
+
+/// Sends one list request with the selector. Only the API server's `400 Bad Request` is an error: after any other
+/// failure (no connection, missing permission, the CRD is not installed) the operator starts, and the watch reports the
+/// error and retries.
+pub(super) async fn validate_label_selector(client: &Client, scope: &Scope) -> Result<(), RunError> {
+    let Some(selector) = &scope.label_selector else { return Ok(()) };
+    let plans: Api<PremiumSupportPlan> = match scope.namespaces.first() {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let parameters = ListParams::default().labels(selector).limit(1);
+    // Metadata only: a plan that cannot be decoded does not matter here.
+    if let Ok(Err(kube::Error::Api(status))) = timeout(REQUEST_TIMEOUT, plans.list_metadata(&parameters)).await
+        && status.code == 400
+    {
+        return Err(RunError::LabelSelector(selector.clone(), text::sanitize_message(&status.message, &[])));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn scope(namespaces: &[&str], selector: Option<&str>) -> Scope {
+        Scope {
+            namespaces: namespaces.iter().map(ToString::to_string).collect(),
+            label_selector: selector.map(Into::into),
+        }
+    }
+
+    /// Validates against an API server that sends this response (`None`: it closes the connection); also returns the
+    /// request URIs.
+    async fn validate(scope: &Scope, response: Option<(u16, Value)>) -> (Result<(), RunError>, Vec<String>) {
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&requests);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            log.lock().unwrap_or_else(PoisonError::into_inner).push(request.uri().to_string());
+            let response = response.clone().ok_or_else(|| std::io::Error::other("connection closed"));
+            let response = response.map(|(code, body)| {
+                let response = Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
+                response.expect("a valid response")
+            });
+            std::future::ready(response)
+        });
+        let result = validate_label_selector(&Client::new(service, "default"), scope).await;
+        let requests = requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (result, requests)
+    }
+
+    fn failure(code: u16, message: &str) -> (u16, Value) {
+        (code, json!({ "kind": "Status", "status": "Failure", "code": code, "message": message }))
+    }
+
+    #[tokio::test]
+    async fn bad_request_ends_the_start_with_exit_code_2_and_one_clean_line() {
+        let response = Some(failure(400, "unable to parse\nrequirement: \u{1b}[31mfound '('"));
+        let error = validate(&scope(&[], Some("a=(")), response).await.0.expect_err("the selector is not valid");
+        assert_eq!(error.exit_code(), 2);
+        assert_eq!(
+            error.to_string(),
+            "--label-selector \"a=(\" is not valid: unable to parse requirement: [31mfound '('; use a selector such as \
+             team=network,tier!=test,shard in (a,b)"
+        );
+    }
+
+    #[tokio::test]
+    async fn any_other_failure_does_not_end_the_start() {
+        let failures = [failure(403, "forbidden"), failure(404, "not found"), failure(500, "internal error")];
+        for response in failures.map(Some).into_iter().chain([None]) {
+            let (result, requests) = validate(&scope(&[], Some("a=b")), response.clone()).await;
+            assert!(result.is_ok() && requests.len() == 1, "{response:?}: {result:?}, {requests:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn selector_is_sent_for_the_first_namespace_or_for_all() {
+        let list = || Some((200, json!({ "kind": "PartialObjectMetadataList", "metadata": {}, "items": [] })));
+        let (result, requests) = validate(&scope(&["a", "b"], Some("shard in (x,y)")), list()).await;
+        assert!(result.is_ok(), "{result:?}");
+        let query = "?&labelSelector=shard+in+%28x%2Cy%29&limit=1";
+        assert_eq!(requests, [format!("/apis/fic.ntt.com/v1alpha1/namespaces/a/premiumsupportplans{query}")]);
+        let (_, requests) = validate(&scope(&[], Some("shard in (x,y)")), list()).await;
+        assert_eq!(requests, [format!("/apis/fic.ntt.com/v1alpha1/premiumsupportplans{query}")]);
+        let (_, requests) = validate(&scope(&["a"], None), list()).await;
+        assert_eq!(requests, Vec::<String>::new(), "without the flag no request is sent");
+    }
+}

@@ -1,0 +1,184 @@
+//! `fic-support-operator run`: sets up the process, runs the controller while this replica leads, and shuts down on a
+//! signal.
+
+mod identity;
+mod kubernetes;
+mod shutdown;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::sync::watch;
+use tracing::info;
+
+use crate::cli::RunArgs;
+use crate::clock::Clock;
+use crate::controller::{self, ControllerMetrics, Dependencies};
+use crate::domain::facts::Settings;
+use crate::fic::metrics::FicMetrics;
+use crate::fic::{Endpoints, FicClient, Limits};
+use crate::health::{self, Health};
+use crate::index::scope::Scope;
+use crate::leader_election::{LeaderElector, Leadership};
+use crate::metrics;
+
+/// Why the operator cannot start or continue.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// Neither a kubeconfig nor an in-cluster configuration can be loaded.
+    #[error("cannot load the Kubernetes client configuration: {0}")]
+    KubernetesConfig(#[source] kube::config::InferConfigError),
+    /// The client of the API server cannot be created.
+    #[error("cannot create the Kubernetes client: {0}")]
+    KubernetesClient(#[source] kube::Error),
+    /// The API server rejects the label selector: its value, and the API server's message.
+    #[error("--label-selector {0:?} is not valid: {1}; use a selector such as team=network,tier!=test,shard in (a,b)")]
+    LabelSelector(String, Box<str>),
+    /// The client of FIC cannot be created.
+    #[error("cannot create the FIC client: {0}")]
+    FicClient(#[source] reqwest::Error),
+    /// The address for health and metrics cannot be bound.
+    #[error("cannot bind --http-bind-address {0}: {1}")]
+    Bind(SocketAddr, #[source] std::io::Error),
+    /// The signal handlers cannot be installed.
+    #[error("cannot install the signal handlers: {0}")]
+    Signals(#[source] std::io::Error),
+    /// The server for health and metrics failed. The process ends, because the kubelet can no longer probe it.
+    #[error("the server for health and metrics failed: {0}")]
+    Serve(#[source] std::io::Error),
+}
+
+impl RunError {
+    /// The exit code of the process: 2 when the value of a flag is not valid, as for the command line parser, otherwise
+    /// 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::LabelSelector(..) => 2,
+            Self::KubernetesConfig(_)
+            | Self::KubernetesClient(_)
+            | Self::FicClient(_)
+            | Self::Bind(..)
+            | Self::Signals(_)
+            | Self::Serve(_) => 1,
+        }
+    }
+}
+
+/// Runs the operator until it receives SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the operator cannot start, or when the server for health and metrics fails.
+pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
+    let shutdown = shutdown::on_signal().map_err(RunError::Signals)?;
+    let mut registry = metrics::registry();
+    let metrics = ControllerMetrics::register(&mut registry);
+    let fic_metrics = FicMetrics::register(&mut registry);
+    let health = Arc::new(Health::default());
+    let address = arguments.http_bind_address;
+    let bind_error = |error| RunError::Bind(address, error);
+    let listener = health::bind(address).await.map_err(bind_error)?;
+    let bound_address = listener.local_addr().map_err(bind_error)?;
+
+    let (client, watch_client) = kubernetes::clients().await?;
+    let fic = fic_client(&arguments, fic_metrics)?;
+    let dependencies = Dependencies {
+        client,
+        watch_client,
+        fic: Arc::new(fic),
+        scope: Scope {
+            namespaces: arguments.watch_namespaces.clone(),
+            label_selector: arguments.label_selector.clone(),
+        },
+        settings: Settings {
+            poll_interval: arguments.poll_interval,
+            resync_interval: arguments.resync_interval,
+            operation_timeout: arguments.operation_timeout,
+        },
+        concurrency: arguments.concurrency,
+        metrics,
+        health: Arc::clone(&health),
+        identity: identity::process_identity(),
+        clock: Clock::default(),
+    };
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        fic = %arguments.fic_endpoint,
+        keystone = %arguments.keystone_endpoint,
+        http = %bound_address,
+        "starting"
+    );
+    tokio::select! {
+        served = health::run(listener, health, Arc::new(registry)) => served.map_err(RunError::Serve)?,
+        result = run_controller(&dependencies, arguments.leader_elect, shutdown) => result?,
+    }
+    info!("shut down");
+    Ok(())
+}
+
+fn fic_client(arguments: &RunArgs, metrics: FicMetrics) -> Result<FicClient, RunError> {
+    let endpoints = Endpoints { fic: arguments.fic_endpoint.clone(), keystone: arguments.keystone_endpoint.clone() };
+    let limits =
+        Limits { request_timeout: arguments.request_timeout, requests_per_second: arguments.fic_requests_per_second };
+    let roots = arguments.root_certificates.clone();
+    FicClient::new(endpoints, roots, limits, metrics).map_err(RunError::FicClient)
+}
+
+async fn run_controller(
+    dependencies: &Dependencies,
+    leader_elect: bool,
+    shutdown: watch::Receiver<bool>,
+) -> Result<(), RunError> {
+    tokio::select! {
+        biased;
+        valid = kubernetes::validate_label_selector(&dependencies.client, &dependencies.scope) => valid?,
+        () = shutdown::requested(shutdown.clone()) => return Ok(()),
+    }
+    if leader_elect {
+        let mut elector = leader_elector(dependencies);
+        run_with_leader_election(dependencies, &mut elector, &shutdown).await;
+    } else {
+        dependencies.metrics.set_leading(true);
+        controller::run(dependencies, Leadership::Always, shutdown::requested(shutdown)).await;
+    }
+    Ok(())
+}
+
+fn leader_elector(dependencies: &Dependencies) -> LeaderElector {
+    let client = dependencies.client.clone();
+    let namespace = std::env::var("POD_NAMESPACE").unwrap_or_else(|_| client.default_namespace().to_owned());
+    let lease = identity::lease_name(&dependencies.scope);
+    LeaderElector::new(client, &namespace, lease, dependencies.identity.clone())
+}
+
+/// Runs the controller whenever this replica holds the Lease, until the shutdown is requested.
+///
+/// When this replica loses the Lease, the controller and every reconcile in progress are dropped at once. The next
+/// leader reads the outcome of requests in flight, and a controller that runs here again starts without any memory.
+pub async fn run_with_leader_election(
+    dependencies: &Dependencies,
+    elector: &mut LeaderElector,
+    shutdown: &watch::Receiver<bool>,
+) {
+    dependencies.health.set_ready();
+    loop {
+        tokio::select! {
+            biased;
+            () = elector.acquire() => {}
+            () = shutdown::requested(shutdown.clone()) => return,
+        }
+        dependencies.metrics.set_leading(true);
+        let leadership = elector.leadership();
+        let finished = tokio::select! {
+            biased;
+            () = elector.renew() => false,
+            () = controller::run(dependencies, leadership, shutdown::requested(shutdown.clone())) => true,
+        };
+        dependencies.metrics.set_leading(false);
+        if finished {
+            elector.release().await;
+            return;
+        }
+    }
+}
