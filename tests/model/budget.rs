@@ -1,39 +1,45 @@
-//! How much may go wrong in one exploration.
+//! How many faults and changes one exploration allows.
 
-/// How much may go wrong.
+/// How often each kind of fault or change may happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Budget {
     pub crashes: u8,
-    /// Another replica comes to lead while a request of the one before is on its way.
-    pub successions: u8,
+    /// Another replica acquires the lease while a request of the previous leader is in flight.
+    pub failovers: u8,
+    /// A request or a response is lost.
     pub losses: u8,
-    pub lags: u8,
-    pub portal: u8,
-    pub failures: u8,
+    /// A read from FIC returns an earlier state.
+    pub stale_reads: u8,
+    /// A user buys, abolishes or replaces the contract in the portal.
+    pub portal_changes: u8,
+    pub failed_operations: u8,
+    /// FIC refuses a request, or returns 429 before it processes the request.
     pub refusals: u8,
+    /// A user edits a plan, or requests a reconcile.
     pub edits: u8,
-    /// The user deletes the Secret, or makes it anew.
-    pub secrets: u8,
-    /// The definition is deleted.
+    /// A user deletes the Secret, or creates it again.
+    pub secret_changes: u8,
+    /// A user deletes the CRD.
     pub uninstalls: u8,
 }
 
 impl Budget {
-    /// One more of everything that may happen at all.
+    /// One more of each kind that may happen at all.
     pub fn wider(self) -> Self {
-        let more = |count: u8| count + u8::from(count > 0);
+        let one_more = |count: u8| count + u8::from(count > 0);
         Self {
-            crashes: more(self.crashes),
-            // One request on its way is what a process leaves behind; two in a row say no more than one and a crash.
-            successions: self.successions,
-            losses: more(self.losses),
-            // More lagging looks than it takes to believe them break the promise that the rules rest on.
-            lags: self.lags,
-            portal: more(self.portal),
-            failures: more(self.failures),
-            refusals: more(self.refusals),
-            edits: more(self.edits),
-            secrets: more(self.secrets),
+            crashes: one_more(self.crashes),
+            // A process leaves one request in flight; two such processes in a row reach nothing that one and a crash do
+            // not reach.
+            failovers: self.failovers,
+            losses: one_more(self.losses),
+            // The rules hold only if fewer reads are stale than are required to confirm an absence.
+            stale_reads: self.stale_reads,
+            portal_changes: one_more(self.portal_changes),
+            failed_operations: one_more(self.failed_operations),
+            refusals: one_more(self.refusals),
+            edits: one_more(self.edits),
+            secret_changes: one_more(self.secret_changes),
             uninstalls: self.uninstalls,
         }
     }
