@@ -1,13 +1,13 @@
-//! Histories by seed: the real operator, with all that is asynchronous in it, in a made world on made time.
+//! Deterministic simulation of the operator: the real controller, leader election and clients run against an API server
+//! and a FIC in memory, with simulated time and seeded randomness.
 //!
-//! Each seed is a history: a script of users, portal, faults, crashes and frozen leaders, played against the real controller,
-//! election and clients, on an API server and a FIC in memory. An oracle that sees everything checks every write and every call; at the
-//! end all must come to rest, at the truth. The same seed tells the same story, so what goes wrong can be
-//! looked at:
+//! Each seed gives one simulation run: a script of user actions, portal actions, faults, crashes and frozen leaders. An
+//! oracle that sees the whole state checks every write and every request to FIC. After the last fault the operator must
+//! converge to the correct state. A failure prints its seed, which reproduces it:
 //!
 //! ```text
-//! SEEDS=1000000 cargo test --test simulation     # more of them
-//! SEED=4711 cargo test --test simulation         # one, with its story
+//! SEEDS=1000000 cargo test --test simulation     # run more seeds
+//! SEED=4711 cargo test --test simulation         # run one seed and print its trace
 //! ```
 
 #![allow(
@@ -16,129 +16,155 @@
     clippy::indexing_slicing,
     missing_docs,
     unreachable_pub,
-    reason = "a history that goes wrong must stop at once"
+    reason = "a simulation run that fails must stop at once"
 )]
 
+mod agenda;
 mod api_server;
-mod events;
-mod history;
-mod line;
+mod convergence;
+mod event_ledger;
+mod faults;
+mod fic_http;
+mod freeze;
 mod oracle;
+mod plan_fields;
 mod replica;
-mod rest;
+mod run;
+mod scenario;
 mod script;
+mod script_builder;
+mod sim_world;
 mod store;
-mod world;
+mod user_actions;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use script::Theme;
+use scenario::Scenario;
 
-/// How many histories are played unless `SEEDS` says otherwise.
+/// The number of seeds that are run unless `SEEDS` is set.
 const SEEDS: u64 = 2_000;
 
-/// How often a seed is played to have its story told: see the last test.
-const TELLINGS: u32 = 10;
+/// How often a seed is repeated to reproduce a failure: with more than one plan the order of tasks that are ready at
+/// the same instant may differ, see the last test.
+const REPEATS: u32 = 10;
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+fn environment_number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
 }
 
+/// Figures of the runs of one scenario.
 #[derive(Default)]
 struct Tally {
-    histories: u64,
+    runs: u64,
     creates: u64,
     deletes: u64,
-    deaths: u64,
+    processes_ended: u64,
 }
 
+type Tallies = BTreeMap<Scenario, Tally>;
+type Failure = Option<(u64, String)>;
+
 #[test]
-fn every_history_keeps_the_rules_and_comes_to_rest() {
-    if let Some(seed) = number("SEED") {
-        let mut outcomes = (0..TELLINGS).map(|_| history::play(seed, true));
-        let first = outcomes.next().unwrap();
-        let outcome =
-            if first.broken.is_err() { first } else { outcomes.find(|other| other.broken.is_err()).unwrap_or(first) };
-        println!("{}", outcome.story);
-        if let Err(broken) = outcome.broken {
-            panic!("seed {seed} ({}): {broken}", outcome.theme.name());
-        }
-        return;
+fn every_seed_keeps_the_rules_and_converges() {
+    if let Some(seed) = environment_number("SEED") {
+        return run_one(seed);
     }
-    let seeds = number("SEEDS").unwrap_or(SEEDS);
-    let began = Instant::now();
-    let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
-    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let tallies = std::thread::scope(|scope| {
-        let play = || {
-            let mut tally = BTreeMap::<Theme, Tally>::new();
-            loop {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= seeds || failed.load(Ordering::Relaxed) {
-                    return (tally, None);
-                }
-                let outcome = history::play(seed, false);
-                if let Err(broken) = outcome.broken {
-                    failed.store(true, Ordering::Relaxed);
-                    return (tally, Some((seed, broken)));
-                }
-                let of_theme = tally.entry(outcome.theme).or_default();
-                of_theme.histories += 1;
-                of_theme.creates += u64::from(outcome.creates);
-                of_theme.deletes += u64::from(outcome.deletes);
-                of_theme.deaths += u64::from(outcome.deaths);
-            }
-        };
-        let workers = (0..threads).map(|_| scope.spawn(play)).collect::<Vec<_>>();
-        workers.into_iter().map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
-    });
-    let mut sum = BTreeMap::<Theme, Tally>::new();
-    let mut broken = None;
-    for (tally, failure) in tallies {
-        broken = broken.or(failure);
-        for (theme, tally) in tally {
-            let sum = sum.entry(theme).or_default();
-            sum.histories += tally.histories;
-            sum.creates += tally.creates;
-            sum.deletes += tally.deletes;
-            sum.deaths += tally.deaths;
-        }
+    let seeds = environment_number("SEEDS").unwrap_or(SEEDS);
+    let started_at = Instant::now();
+    let (tallies, failure) = run_all(seeds);
+    if let Some((seed, failure)) = failure {
+        let repeated = (0..REPEATS).map(|_| run::run(seed, true)).find(|outcome| outcome.result.is_err());
+        let trace = repeated.map(|outcome| outcome.trace).unwrap_or_default();
+        panic!("seed {seed} ({}): {failure}\n{trace}", Scenario::of(seed).name());
     }
-    if let Some((seed, broken)) = broken {
-        let retold = (0..TELLINGS).map(|_| history::play(seed, true)).find(|outcome| outcome.broken.is_err());
-        let story = retold.map(|outcome| outcome.story).unwrap_or_default();
-        panic!("seed {seed} ({}): {broken}\n{story}", Theme::of(seed).name());
-    }
-    for (theme, Tally { histories, creates, deletes, deaths }) in &sum {
+    for (scenario, Tally { runs, creates, deletes, processes_ended }) in &tallies {
         println!(
-            "{:>21}: {histories:6} histories, {creates:6} creates, {deletes:6} deletes, {deaths:6} processes ended",
-            theme.name()
+            "{:>21}: {runs:6} runs, {creates:6} creates, {deletes:6} deletes, {processes_ended:6} processes ended",
+            scenario.name()
         );
     }
-    let seconds = began.elapsed().as_secs_f64();
-    #[allow(clippy::cast_precision_loss, reason = "a figure to read")]
+    let seconds = started_at.elapsed().as_secs_f64();
+    #[allow(clippy::cast_precision_loss, reason = "a figure for the summary")]
     let pace = seeds as f64 / seconds;
-    println!("{seeds} histories in {seconds:.1} s, {pace:.0} a second");
+    println!("{seeds} simulation runs in {seconds:.1} s, {pace:.0} per second");
+}
+
+/// Runs one seed, prints its trace, and panics if a repetition fails.
+fn run_one(seed: u64) {
+    let mut outcomes = (0..REPEATS).map(|_| run::run(seed, true));
+    let first = outcomes.next().unwrap();
+    let outcome =
+        if first.result.is_err() { first } else { outcomes.find(|other| other.result.is_err()).unwrap_or(first) };
+    println!("{}", outcome.trace);
+    if let Err(failure) = outcome.result {
+        panic!("seed {seed} ({}): {failure}", outcome.scenario.name());
+    }
+}
+
+/// Runs the seeds on every core until one fails.
+fn run_all(seeds: u64) -> (Tallies, Failure) {
+    let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let results = std::thread::scope(|scope| {
+        let work = || run_until_failure(seeds, &next, &failed);
+        let workers = (0..threads).map(|_| scope.spawn(work)).collect::<Vec<_>>();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
+    });
+    let mut total = Tallies::new();
+    let mut first_failure = None;
+    for (tallies, failure) in results {
+        first_failure = first_failure.or(failure);
+        for (scenario, tally) in tallies {
+            let sum = total.entry(scenario).or_default();
+            sum.runs += tally.runs;
+            sum.creates += tally.creates;
+            sum.deletes += tally.deletes;
+            sum.processes_ended += tally.processes_ended;
+        }
+    }
+    (total, first_failure)
+}
+
+/// The work of one thread.
+fn run_until_failure(seeds: u64, next: &AtomicU64, failed: &AtomicBool) -> (Tallies, Failure) {
+    let mut tallies = Tallies::new();
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= seeds || failed.load(Ordering::Relaxed) {
+            return (tallies, None);
+        }
+        let outcome = run::run(seed, false);
+        if let Err(failure) = outcome.result {
+            failed.store(true, Ordering::Relaxed);
+            return (tallies, Some((seed, failure)));
+        }
+        let tally = tallies.entry(outcome.scenario).or_default();
+        tally.runs += 1;
+        tally.creates += u64::from(outcome.creates);
+        tally.deletes += u64::from(outcome.deletes);
+        tally.processes_ended += u64::from(outcome.processes_ended);
+    }
 }
 
 #[test]
-fn every_history_of_a_succession_is_short() {
+fn every_seed_passes_a_released_tenant_to_the_next_plan_at_once() {
     for seed in 0..1000 {
-        let (outcome, story) = history::play_succession(seed);
-        if let Err(broken) = outcome {
-            panic!("seed {seed} (a succession): {broken}\n{story}");
+        let (result, trace) = run::run_tenant_handover(seed);
+        if let Err(failure) = result {
+            panic!("seed {seed} (a tenant handover): {failure}\n{trace}");
         }
     }
 }
 
-/// Of two plans that go on at the very same moment the order of a hash says which is first; one plan alone leaves nothing to it.
+/// When two plans become ready at the same instant, the iteration order of a hash map decides which one runs first.
+/// With one plan every run is the same.
 #[test]
-fn a_seed_with_one_plan_tells_the_same_story_twice() {
+fn same_seed_with_one_plan_gives_the_same_trace() {
     let seeds = (0..).filter(|seed| script::Script::of(*seed).plans.len() == 1);
     for seed in seeds.take(100) {
-        let (one, other) = (history::play(seed, true), history::play(seed, true));
-        assert_eq!(one.story, other.story, "seed {seed}");
+        let (first, second) = (run::run(seed, true), run::run(seed, true));
+        assert_eq!(first.trace, second.trace, "seed {seed}");
     }
 }

@@ -1,117 +1,123 @@
-//! What an API server keeps: objects with their versions, generations and finalizers, and every change in order.
+//! The storage of the simulated API server: objects with their versions, generations and finalizers, and every watch
+//! event.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+/// The resource of an object. The order of the variants is an input of the seeded randomness: keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     Plan,
     Secret,
     Lease,
-    Definition,
+    Crd,
     Event,
 }
 
-/// The address of an object.
+/// A reference to an object. The order of the fields is an input of the seeded randomness: keep it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Id {
+pub struct ObjectRef {
     pub kind: Kind,
     pub namespace: String,
     pub name: String,
 }
 
-impl Id {
+impl ObjectRef {
     pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
         Self { kind, namespace: namespace.into(), name: name.into() }
     }
+
+    /// The `CustomResourceDefinition` of the plans.
+    pub fn crd() -> Self {
+        Self::new(Kind::Crd, "", fic_support_operator::api::crd::NAME)
+    }
 }
 
-impl std::fmt::Display for Id {
+impl std::fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?} {}/{}", self.kind, self.namespace, self.name)
     }
 }
 
-/// Why a write was not taken.
+/// Why the API server refused a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum WriteError {
     NotFound,
     Conflict,
-    Exists,
+    AlreadyExists,
     Invalid,
 }
 
-impl Refusal {
+impl WriteError {
     pub fn code(self) -> u16 {
         match self {
             Self::NotFound => 404,
-            Self::Conflict | Self::Exists => 409,
+            Self::Conflict | Self::AlreadyExists => 409,
             Self::Invalid => 422,
         }
     }
 }
 
-/// A change, as a watch tells of it.
-pub struct Change {
+pub struct WatchEvent {
     pub version: u64,
-    pub what: &'static str,
-    pub id: Id,
+    pub event_type: &'static str,
+    pub id: ObjectRef,
     pub object: Value,
 }
 
 /// An object before and after a write.
-pub struct Written {
+pub struct ObjectWrite {
     pub before: Option<Value>,
     pub after: Option<Value>,
-    /// What the answer shows.
-    pub shown: Value,
+    /// The object in the response.
+    pub response: Value,
 }
 
 #[derive(Default)]
 pub struct Store {
     pub version: u64,
-    objects: BTreeMap<Id, Value>,
-    pub changes: Vec<Change>,
+    objects: BTreeMap<ObjectRef, Value>,
+    pub events: Vec<WatchEvent>,
 }
 
 impl Store {
-    pub fn get(&self, id: &Id) -> Option<&Value> {
+    pub fn get(&self, id: &ObjectRef) -> Option<&Value> {
         self.objects.get(id)
     }
 
-    pub fn all(&self, kind: Kind) -> impl Iterator<Item = (&Id, &Value)> {
+    pub fn all(&self, kind: Kind) -> impl Iterator<Item = (&ObjectRef, &Value)> {
         self.objects.iter().filter(move |(id, _)| id.kind == kind)
     }
 
-    pub fn create(&mut self, id: &Id, mut object: Value, wall: &str) -> Result<Written, Refusal> {
+    pub fn create(&mut self, id: &ObjectRef, mut object: Value, wall_clock: &str) -> Result<ObjectWrite, WriteError> {
         if self.objects.contains_key(id) {
-            return Err(Refusal::Exists);
+            return Err(WriteError::AlreadyExists);
         }
-        // In no order: of two plans made in the same second the first may come first, or last.
+        // UIDs do not ascend: of two plans created in the same second either one may have the lower UID.
         let uid = format!("uid-{:04}", (self.version + 1) * 7919 % 9973);
-        let metadata = object["metadata"].as_object_mut().ok_or(Refusal::Invalid)?;
+        let metadata = object["metadata"].as_object_mut().ok_or(WriteError::Invalid)?;
         metadata.insert("name".into(), json!(id.name));
         if !id.namespace.is_empty() {
             metadata.insert("namespace".into(), json!(id.namespace));
         }
         metadata.insert("uid".into(), json!(uid));
         metadata.insert("generation".into(), json!(1));
-        metadata.insert("creationTimestamp".into(), json!(wall));
+        metadata.insert("creationTimestamp".into(), json!(wall_clock));
         if id.kind == Kind::Plan {
             object["status"] = json!({ "observedGeneration": -1 });
         }
         Ok(self.put(id, None, object))
     }
 
-    /// A merge patch of the object, or of its status.
-    pub fn patch(&mut self, id: &Id, patch: &Value, status: bool) -> Result<Written, Refusal> {
-        let before = self.objects.get(id).cloned().ok_or(Refusal::NotFound)?;
+    /// Applies a merge patch to the object, or to its status subresource.
+    pub fn patch(&mut self, id: &ObjectRef, patch: &Value, status: bool) -> Result<ObjectWrite, WriteError> {
+        let before = self.objects.get(id).cloned().ok_or(WriteError::NotFound)?;
         let mut after = before.clone();
-        let wanted = &patch["metadata"];
+        let preconditions = &patch["metadata"];
         for field in ["uid", "resourceVersion"] {
-            if wanted[field].is_string() && wanted[field] != before["metadata"][field] {
-                return Err(Refusal::Conflict);
+            if preconditions[field].is_string() && preconditions[field] != before["metadata"][field] {
+                return Err(WriteError::Conflict);
             }
         }
         if status {
@@ -125,24 +131,24 @@ impl Store {
         self.replace(id, before, after)
     }
 
-    /// A whole object, at the version that it carries.
-    pub fn update(&mut self, id: &Id, object: Value) -> Result<Written, Refusal> {
-        let before = self.objects.get(id).cloned().ok_or(Refusal::NotFound)?;
+    /// Replaces the whole object, if it still has the resource version that the new object carries.
+    pub fn update(&mut self, id: &ObjectRef, object: Value) -> Result<ObjectWrite, WriteError> {
+        let before = self.objects.get(id).cloned().ok_or(WriteError::NotFound)?;
         if object["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"] {
-            return Err(Refusal::Conflict);
+            return Err(WriteError::Conflict);
         }
         self.replace(id, before, object)
     }
 
-    /// What a user changes, at whatever version.
-    pub fn edit(&mut self, id: &Id, change: impl FnOnce(&mut Value)) -> Option<Written> {
+    /// Changes an object as a user does, without a resource version.
+    pub fn edit(&mut self, id: &ObjectRef, change: impl FnOnce(&mut Value)) -> Option<ObjectWrite> {
         let before = self.objects.get(id)?.clone();
         let mut after = before.clone();
         change(&mut after);
         self.replace(id, before, after).ok()
     }
 
-    pub fn delete(&mut self, id: &Id, wall: &str) -> Option<Written> {
+    pub fn delete(&mut self, id: &ObjectRef, wall_clock: &str) -> Option<ObjectWrite> {
         let before = self.objects.get(id)?.clone();
         if is_deleting(&before) {
             return None;
@@ -151,24 +157,24 @@ impl Store {
             return Some(self.remove(id, before));
         }
         let mut after = before.clone();
-        after["metadata"]["deletionTimestamp"] = json!(wall);
+        after["metadata"]["deletionTimestamp"] = json!(wall_clock);
         bump_generation(&mut after);
         Some(self.put(id, Some(before), after))
     }
 
-    fn replace(&mut self, id: &Id, before: Value, mut after: Value) -> Result<Written, Refusal> {
+    fn replace(&mut self, id: &ObjectRef, before: Value, mut after: Value) -> Result<ObjectWrite, WriteError> {
         if after == before {
-            return Ok(Written { before: Some(before.clone()), after: Some(before.clone()), shown: before });
+            return Ok(ObjectWrite { before: Some(before.clone()), after: Some(before.clone()), response: before });
         }
         if is_deleting(&before) {
             let old = finalizers(&before);
             if finalizers(&after).iter().any(|name| !old.contains(name)) {
-                return Err(Refusal::Invalid);
+                return Err(WriteError::Invalid);
             }
             if finalizers(&after).is_empty() {
-                let mut written = self.remove(id, before);
-                written.shown["metadata"]["finalizers"] = Value::Null;
-                return Ok(written);
+                let mut write = self.remove(id, before);
+                write.response["metadata"]["finalizers"] = Value::Null;
+                return Ok(write);
             }
         }
         if after["spec"] != before["spec"] {
@@ -177,27 +183,28 @@ impl Store {
         Ok(self.put(id, Some(before), after))
     }
 
-    fn put(&mut self, id: &Id, before: Option<Value>, mut after: Value) -> Written {
+    fn put(&mut self, id: &ObjectRef, before: Option<Value>, mut after: Value) -> ObjectWrite {
         self.version += 1;
         after["metadata"]["resourceVersion"] = json!(self.version.to_string());
         self.objects.insert(id.clone(), after.clone());
-        let what = if before.is_some() { "MODIFIED" } else { "ADDED" };
-        self.tell(what, id, &after);
-        Written { before, after: Some(after.clone()), shown: after }
+        let event_type = if before.is_some() { "MODIFIED" } else { "ADDED" };
+        self.add_event(event_type, id, &after);
+        ObjectWrite { before, after: Some(after.clone()), response: after }
     }
 
-    fn remove(&mut self, id: &Id, before: Value) -> Written {
+    fn remove(&mut self, id: &ObjectRef, before: Value) -> ObjectWrite {
         self.version += 1;
         self.objects.remove(id);
-        let mut shown = before.clone();
-        shown["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        self.tell("DELETED", id, &shown);
-        Written { before: Some(before), after: None, shown }
+        let mut response = before.clone();
+        response["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        self.add_event("DELETED", id, &response);
+        ObjectWrite { before: Some(before), after: None, response }
     }
 
-    fn tell(&mut self, what: &'static str, id: &Id, object: &Value) {
+    /// The operator watches plans and Secrets only.
+    fn add_event(&mut self, event_type: &'static str, id: &ObjectRef, object: &Value) {
         if matches!(id.kind, Kind::Plan | Kind::Secret) {
-            self.changes.push(Change { version: self.version, what, id: id.clone(), object: object.clone() });
+            self.events.push(WatchEvent { version: self.version, event_type, id: id.clone(), object: object.clone() });
         }
     }
 }
@@ -219,7 +226,7 @@ fn bump_generation(object: &mut Value) {
     object["metadata"]["generation"] = json!(generation);
 }
 
-/// RFC 7396.
+/// JSON merge patch (RFC 7396).
 fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();
@@ -238,7 +245,7 @@ fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
-/// An API server keeps no empty list of finalizers.
+/// An API server drops an empty list of finalizers.
 fn prune(object: &mut Value) {
     if let Some(metadata) = object["metadata"].as_object_mut()
         && metadata.get("finalizers").is_some_and(|list| list.as_array().is_none_or(Vec::is_empty))

@@ -1,0 +1,110 @@
+//! Watches of the API server: each event arrives after a short delay and in order, until the watch ends.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use serde_json::json;
+use tokio::time::{Instant, sleep_until};
+
+use super::response::{Response, status};
+use super::{ApiRequest, matches_selector};
+use crate::sim_world::{Incarnation, Shared};
+use crate::store::{Kind, ObjectRef, WatchEvent};
+
+/// The rate of long delays when no fault rate is set, per thousand events.
+const BASE_DELAY_RATE: u32 = 125;
+
+/// A watch of one process.
+struct Watch {
+    world: Shared,
+    incarnation: Incarnation,
+    kind: Kind,
+    selector: String,
+    /// The version of the last event.
+    version: u64,
+    changed: tokio::sync::watch::Receiver<u64>,
+    /// When the last event arrived. The next one arrives no earlier.
+    not_before: Instant,
+    ended: bool,
+}
+
+/// An event on its way to the watch.
+struct Delivery {
+    version: u64,
+    id: ObjectRef,
+    text: String,
+    delay: Duration,
+    end: Option<WatchEnd>,
+}
+
+/// How a watch ends early.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WatchEnd {
+    Broken,
+    /// The resource version is too old: the client must list again.
+    Expired,
+}
+
+pub fn watch(world: &Shared, incarnation: Incarnation, request: &ApiRequest) -> Response {
+    let watch = Watch {
+        world: world.clone(),
+        incarnation,
+        kind: if request.path.contains("secrets") { Kind::Secret } else { Kind::Plan },
+        selector: request.parameter("fieldSelector").unwrap_or_default().to_owned(),
+        version: request.parameter("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or(0),
+        changed: world.lock().subscribe(),
+        not_before: Instant::now(),
+        ended: false,
+    };
+    let frames = stream::unfold(watch, |mut watch| async {
+        let text = watch.next().await?;
+        Some((Ok::<_, Infallible>(Frame::data(Bytes::from(text))), watch))
+    });
+    Response::new(BodyExt::boxed_unsync(StreamBody::new(frames.boxed())))
+}
+
+impl Watch {
+    async fn next(&mut self) -> Option<String> {
+        if self.ended {
+            return None;
+        }
+        let delivery = loop {
+            if let Some(delivery) = self.next_delivery() {
+                break delivery;
+            }
+            self.changed.changed().await.ok()?;
+        };
+        self.version = delivery.version;
+        let delay = delivery.delay.max(self.not_before.saturating_duration_since(Instant::now()));
+        self.not_before = self.world.lock().unique_instant(delay, (self.kind, &delivery.id));
+        sleep_until(self.not_before).await;
+        self.ended = delivery.end.is_some();
+        match delivery.end {
+            None => Some(delivery.text),
+            Some(WatchEnd::Broken) => None,
+            Some(WatchEnd::Expired) => Some(json!({ "type": "ERROR", "object": status(410) }).to_string() + "\n"),
+        }
+    }
+
+    fn next_delivery(&self) -> Option<Delivery> {
+        let mut world = self.world.lock();
+        let events = &world.store.events;
+        let next = events.partition_point(|event| event.version <= self.version);
+        let concerns =
+            |event: &&WatchEvent| event.id.kind == self.kind && matches_selector(&event.object, &self.selector);
+        let found = events[next..].iter().find(concerns)?;
+        let (version, id) = (found.version, found.id.clone());
+        let text = json!({ "type": found.event_type, "object": found.object }).to_string() + "\n";
+        let (breaks, delays) = (world.fault_rates.watch_breaks, world.fault_rates.watch_delays);
+        let mut chance = world.chance((self.incarnation, "watch", &id));
+        let longest = if chance.u32(0..1000) < delays.max(BASE_DELAY_RATE) { 1500 } else { 30 };
+        let delay = Duration::from_millis(chance.u64(0..longest));
+        let end =
+            (chance.u32(0..1000) < breaks).then(|| if chance.bool() { WatchEnd::Broken } else { WatchEnd::Expired });
+        Some(Delivery { version, id, text, delay, end })
+    }
+}

@@ -1,0 +1,123 @@
+//! What must hold once no more faults occur: every plan reports the actual state, and the operator has nothing left to
+//! do.
+
+use fic_simulator::state::Contract;
+use fic_support_operator::api::condition::Reason;
+use serde_json::Value;
+
+use crate::plan_fields::{CONTRACT_FINALIZER, IN_USE_FINALIZER, ready, secret_of};
+use crate::sim_world::SimWorld;
+use crate::store::{Kind, ObjectRef, has_finalizer, is_deleting};
+
+pub fn check_converged(world: &SimWorld) -> Result<(), String> {
+    for (id, plan) in world.store.all(Kind::Plan) {
+        check_plan(world, id, plan).map_err(|why| format!("{id}: {why}"))?;
+    }
+    Ok(())
+}
+
+/// The plan is Ready with the reason Contracted.
+pub fn check_ready(plan: &Value) -> Result<(), String> {
+    match ready(plan) {
+        ("True", "Contracted") => Ok(()),
+        (status, reason) => Err(format!("Ready is {status} with reason {reason}")),
+    }
+}
+
+fn check_plan(world: &SimWorld, id: &ObjectRef, plan: &Value) -> Result<(), String> {
+    let spec = &plan["spec"];
+    if spec["suspend"] == true {
+        return Ok(());
+    }
+    if plan["status"]["observedGeneration"] != plan["metadata"]["generation"] {
+        return Err("its status is for an older generation".into());
+    }
+    let requested = &plan["metadata"]["annotations"]["fic.ntt.com/reconcile-requested-at"];
+    if requested.is_string() && plan["status"]["lastHandledReconcileAt"] != *requested {
+        return Err("a requested reconcile did not happen".into());
+    }
+    if is_deleting(plan) && (spec["deletionPolicy"] == "Retain" || spec["managementPolicy"] == "Observe") {
+        return Err(format!("the operator could release it at once, and it still exists: {plan}"));
+    }
+    check_secret_finalizer(world, id, plan)?;
+    let tenant = spec["tenantID"].as_str().unwrap_or_default();
+    let contract = world.fic.lock().contract(tenant);
+    let (status, reason) = ready(plan);
+    let is_true = (status == "True") == (reason == "Contracted")
+        && Reason::parse(reason).is_some_and(|reason| is_true(world, id, plan, reason, contract.as_ref()));
+    if is_true { Ok(()) } else { Err(format!("Ready is {status} {reason}, and FIC has {contract:?}: {plan}")) }
+}
+
+/// While a plan has the finalizer, so has the Secret that it uses.
+fn check_secret_finalizer(world: &SimWorld, id: &ObjectRef, plan: &Value) -> Result<(), String> {
+    let secret = world.store.get(&secret_of(id, plan));
+    let is_kept = secret.is_none_or(|secret| is_deleting(secret) || has_finalizer(secret, IN_USE_FINALIZER));
+    if is_kept || !has_finalizer(plan, CONTRACT_FINALIZER) {
+        return Ok(());
+    }
+    Err(format!("rule 8: the plan has the finalizer, and its Secret has not: {plan}"))
+}
+
+/// Whether a plan holds the tenant before another plan: by its finalizer, or if neither has one, by its age.
+fn precedes(plan: &Value, other: &Value) -> bool {
+    let claims = !is_deleting(plan) && plan["spec"]["managementPolicy"] != "Observe";
+    let age = |plan: &Value| {
+        let text = |field: &str| plan["metadata"][field].as_str().unwrap_or_default().to_owned();
+        (text("creationTimestamp"), text("uid"))
+    };
+    !has_finalizer(other, CONTRACT_FINALIZER)
+        && (has_finalizer(plan, CONTRACT_FINALIZER) || (claims && age(plan) < age(other)))
+}
+
+/// Whether the reason describes the actual state of the contract or of the tenant, or an error that exists and that
+/// only a user can fix.
+fn is_true(world: &SimWorld, id: &ObjectRef, plan: &Value, reason: Reason, contract: Option<&Contract>) -> bool {
+    let spec = &plan["spec"];
+    let is_kept = !is_deleting(plan);
+    let observes = spec["managementPolicy"] == "Observe";
+    let secret = world.store.get(&secret_of(id, plan));
+    let data = secret.map(|secret| (&secret["data"]["apiKey"], &secret["data"]["apiSecret"]));
+    match reason {
+        Reason::Contracted => {
+            let is_completed = |contract: &Contract| {
+                contract.operation_status == "Completed" && contract.current_menu == "PremiumPlan"
+            };
+            let recorded = plan["status"]["id"].as_str();
+            let is_recorded = contract.is_some_and(|contract| recorded == Some(&contract.id));
+            let is_owned = is_recorded && has_finalizer(plan, CONTRACT_FINALIZER);
+            is_kept && contract.is_some_and(is_completed) && (observes || is_owned)
+        }
+        Reason::MenuMismatch => is_kept && contract.is_some_and(|contract| contract.current_menu != "PremiumPlan"),
+        Reason::AlreadyContracted => {
+            let uid = plan["metadata"]["uid"].as_str();
+            let is_other = |contract: &Contract| match world.oracle.owner(&contract.id) {
+                Some(owner) => Some(owner) != uid,
+                None => !world.oracle.is_created_by_operator(&contract.id),
+            };
+            is_kept && spec["adoptionPolicy"] == "Never" && contract.is_some_and(is_other)
+        }
+        Reason::ContractLost => is_kept && contract.is_none() && spec["recreationPolicy"] == "Never",
+        Reason::NotContracted => is_kept && contract.is_none() && observes,
+        Reason::TenantClaimed => {
+            let mut others = world.store.all(Kind::Plan).filter(|(other_id, _)| *other_id != id);
+            is_kept && others.any(|(_, other)| other["spec"]["tenantID"] == spec["tenantID"] && precedes(other, plan))
+        }
+        Reason::CredentialsMissing => secret.is_none_or(is_deleting),
+        Reason::CredentialsInvalid => data.is_some_and(|(_, secret)| *secret == ""),
+        Reason::AuthenticationFailed => {
+            data.is_some_and(|(key, _)| *key == "a2V5") && !world.fic.lock().is_pair("key", "secret")
+        }
+        Reason::OperationFailed => contract.is_some_and(|contract| contract.operation_status == "Error"),
+        // The operator continues by itself, or the cause does not exist in the simulated world.
+        Reason::Purchasing
+        | Reason::Processing
+        | Reason::Abolishing
+        | Reason::ServiceUnavailable
+        | Reason::RateLimited
+        | Reason::Suspended
+        | Reason::PermissionDenied
+        | Reason::RequestRejected
+        | Reason::OperationTimedOut
+        | Reason::UnexpectedAnswer => false,
+    }
+}

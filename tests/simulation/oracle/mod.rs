@@ -1,0 +1,191 @@
+//! The oracle: it sees all objects and FIC at every moment, which no process can, and checks the rules.
+
+mod contracts;
+mod plans;
+mod secrets;
+mod truth;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use fic_simulator::log::Call;
+use fic_simulator::state::{Contract, FicState};
+use serde_json::Value;
+
+use crate::event_ledger::EventLedger;
+use crate::plan_fields::{CONTRACT_FINALIZER, recorded_id, uid};
+use crate::sim_world::Incarnation;
+use crate::store::{Kind, ObjectRef, ObjectWrite, Store, has_finalizer};
+use truth::{ContractOrigin, PlanTruth};
+
+/// How long a process holds the lease after a renewal, plus a margin for times in whole milliseconds.
+const LEASE_VALIDITY: Duration = Duration::from_millis(10_050);
+
+/// How long after a change of the plan a decision of before may still take effect.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Slack {
+    /// For create and delete requests: the operator reads the plan from the API server right before each of them.
+    pub changes: Duration,
+    /// For reads of FIC: the watch may be late.
+    pub reads: Duration,
+}
+
+/// A request to FIC or Keystone.
+pub struct FicRequest {
+    pub incarnation: Incarnation,
+    pub call: Call,
+    pub tenant: Option<String>,
+    /// The last segment of the path: for a delete request the id of the contract.
+    pub contract: String,
+    /// The contract of the tenant before FIC handles the request.
+    pub before: Option<Contract>,
+}
+
+impl FicRequest {
+    pub fn is_change(&self) -> bool {
+        matches!(self.call, Call::Create | Call::Delete)
+    }
+}
+
+/// What FIC has accepted. The sender knows it once it receives the response, and not if it was frozen until its
+/// timeout.
+#[derive(Debug)]
+pub enum Accepted {
+    Create { tenant: String, contract: String },
+    Delete { contract: String },
+}
+
+#[derive(Default)]
+pub struct Oracle {
+    /// By UID of the plan.
+    truths: BTreeMap<String, PlanTruth>,
+    /// By id of the contract.
+    contracts: BTreeMap<String, ContractOrigin>,
+    pub uninstalled_at: Option<Duration>,
+    pub slack: Slack,
+    /// By process: when it last renewed its lease.
+    lease_renewals: BTreeMap<String, Duration>,
+    /// By process and tenant: until when FIC asked the process to wait.
+    wait_until: BTreeMap<(Incarnation, String), Duration>,
+    /// When a frozen process last continued. It may read FIC before it observes what has changed meanwhile.
+    pub unfrozen_at: Option<Duration>,
+    /// By tenant: a contract whose create request was accepted, and the process that received the response.
+    accepted: BTreeMap<String, (String, Incarnation)>,
+    /// By contract: the process that received the response to an accepted delete request, and when.
+    deleted: BTreeMap<String, (Incarnation, Duration)>,
+    /// Contracts for which a delete request was sent.
+    delete_requested: BTreeSet<String>,
+    /// Reads of FIC may return an old state.
+    pub reads_lag: bool,
+    /// The first broken rule.
+    failure: Option<String>,
+    pub creates: u32,
+    pub deletes: u32,
+    pub event_ledger: EventLedger,
+}
+
+impl Oracle {
+    pub fn result(&self) -> Result<(), String> {
+        self.failure.clone().map_or(Ok(()), Err)
+    }
+
+    /// Records a broken rule.
+    pub fn fail(&mut self, failure: &str) {
+        self.failure.get_or_insert_with(|| failure.to_owned());
+    }
+
+    /// The UID of the plan that owns a contract.
+    pub fn owner(&self, contract: &str) -> Option<&str> {
+        self.contracts.get(contract)?.owner.as_deref()
+    }
+
+    pub fn is_created_by_operator(&self, contract: &str) -> bool {
+        self.contracts.get(contract).is_some_and(|origin| origin.created_by_operator)
+    }
+
+    fn truth(&mut self, uid: &str) -> &mut PlanTruth {
+        self.truths.entry(uid.to_owned()).or_default()
+    }
+
+    fn has_one_plan(&self, tenant: &str) -> bool {
+        self.truths.values().filter(|truth| truth.tenant == tenant).count() == 1
+    }
+
+    pub fn lease_renewed(&mut self, holder: &str, now: Duration) {
+        self.lease_renewals.insert(holder.to_owned(), now);
+    }
+
+    /// A request leaves its process. The process must hold the lease if the request changes a contract, and must honour
+    /// Retry-After.
+    pub fn request_sent(&mut self, now: Duration, request: &FicRequest, elects: bool) {
+        let FicRequest { incarnation, call, tenant, .. } = request;
+        let name = format!("{}{}", incarnation.0, incarnation.1);
+        let renewed = self.lease_renewals.get(&name);
+        if elects && request.is_change() && renewed.is_none_or(|at| now.saturating_sub(*at) > LEASE_VALIDITY) {
+            self.fail(&format!("rule 9: {name} sends a {call:?} request although it may not hold the lease"));
+        }
+        let Some(tenant) = tenant.as_deref().filter(|tenant| self.has_one_plan(tenant)) else { return };
+        // The list of operations only explains a failure: it is not delayed, and its response does not delay other
+        // requests.
+        let explains = matches!(call, Call::ListOperations);
+        let wait_until = self.wait_until.get(&(*incarnation, tenant.to_owned()));
+        if !explains && wait_until.is_some_and(|until| now < *until) {
+            self.fail(&format!("Retry-After: {call:?} request for a tenant earlier than FIC allowed"));
+        }
+    }
+
+    /// A process received a response with Retry-After.
+    pub fn retry_after_received(&mut self, incarnation: Incarnation, request: &FicRequest, until: Duration) {
+        let tenant = request.tenant.clone();
+        if let Some(tenant) = tenant.filter(|_| !matches!(request.call, Call::ListOperations)) {
+            self.wait_until.insert((incarnation, tenant), until);
+        }
+    }
+
+    /// The response to a write of a plan is lost. A plan with the finalizer and without an id may own a contract.
+    pub fn response_lost(&mut self, plan: &Value) {
+        self.create_may_be_unknown(plan);
+        self.accepted.remove(plan["spec"]["tenantID"].as_str().unwrap_or_default());
+    }
+
+    /// The memory of the leader is lost, and with it what the leader knew about its create requests.
+    pub fn memory_lost(&mut self, store: &Store) {
+        self.accepted.clear();
+        self.deleted.clear();
+        self.wait_until.clear();
+        for (_, plan) in store.all(Kind::Plan) {
+            self.create_may_be_unknown(plan);
+        }
+    }
+
+    fn create_may_be_unknown(&mut self, plan: &Value) {
+        if has_finalizer(plan, CONTRACT_FINALIZER) && recorded_id(plan).is_none() {
+            self.truth(uid(plan)).create_unknown = true;
+        }
+    }
+
+    /// An object was written. `by` is `None` for users and the API server; for a process of the operator it says
+    /// whether the process still runs.
+    pub fn object_written(
+        &mut self,
+        now: Duration,
+        store: &Store,
+        fic: &FicState,
+        id: &ObjectRef,
+        write: &ObjectWrite,
+        by: Option<bool>,
+    ) {
+        match id.kind {
+            Kind::Plan => self.plan_written(now, store, fic, id, write, by),
+            Kind::Secret => self.secret_written(now, store, id, write, by.is_some()),
+            Kind::Lease | Kind::Crd | Kind::Event => {}
+        }
+    }
+
+    /// Time has passed: what a plan requests, it still requests now.
+    fn update_truths(&mut self, now: Duration, store: &Store) {
+        for (_, plan) in store.all(Kind::Plan) {
+            self.truth(uid(plan)).update(plan, now);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Checks each write of a plan: which contract it records, and when the operator removes the finalizer.
+
+use std::time::Duration;
+
+use fic_simulator::state::FicState;
+use serde_json::Value;
+
+use super::Oracle;
+use crate::plan_fields::{
+    self, CONTRACT_FINALIZER, FOREIGN_FINALIZER, is_retained, is_suspended, recorded_id, secret_of, spec_text,
+};
+use crate::store::{Kind, ObjectRef, ObjectWrite, Store, has_finalizer, is_deleting};
+
+impl Oracle {
+    pub(super) fn plan_written(
+        &mut self,
+        now: Duration,
+        store: &Store,
+        fic: &FicState,
+        id: &ObjectRef,
+        write: &ObjectWrite,
+        by: Option<bool>,
+    ) {
+        let before = write.before.as_ref();
+        let plan = write.after.as_ref().or(before).unwrap();
+        let uid = plan_fields::uid(plan).to_owned();
+        let had = before.is_some_and(|before| has_finalizer(before, CONTRACT_FINALIZER));
+        let has = write.after.as_ref().is_some_and(|after| has_finalizer(after, CONTRACT_FINALIZER));
+        self.update_truth(now, id, write, plan);
+        if has && !had && by == Some(false) {
+            self.truth(&uid).create_unknown = true;
+        }
+        if by.is_none() {
+            return;
+        }
+        if let Some(after) = &write.after
+            && recorded_id(after) != before.and_then(recorded_id)
+            && has
+            && let Some(contract) = recorded_id(after)
+        {
+            self.contract_recorded(store, &uid, after, contract);
+        }
+        if let (Some(before), Some(after)) = (before, &write.after) {
+            self.check_removals(before, after);
+        }
+        self.event_ledger.plan_written(write);
+        if had && !has {
+            self.finalizer_removed(now, store, fic, &uid, before.unwrap());
+        }
+    }
+
+    fn update_truth(&mut self, now: Duration, id: &ObjectRef, write: &ObjectWrite, plan: &Value) {
+        let truth = self.truth(plan_fields::uid(plan));
+        spec_text(plan, "tenantID", "").clone_into(&mut truth.tenant);
+        let before = write.before.as_ref();
+        if let Some(before) = before.filter(|before| secret_of(id, before) != secret_of(id, plan)) {
+            truth.former_secret = Some((secret_of(id, before), now));
+        }
+        // What the plan requested until now, and what it requests from now on.
+        for plan in before.into_iter().chain(write.after.as_ref()) {
+            truth.update(plan, now);
+        }
+    }
+
+    /// The operator recorded the id of a contract in a plan with the finalizer: checks that the plan may own the
+    /// contract.
+    fn contract_recorded(&mut self, store: &Store, uid: &str, plan: &Value, contract: &str) {
+        let adopts = spec_text(plan, "adoptionPolicy", "Never") == "IfPresent";
+        let truth = self.truths.entry(uid.to_owned()).or_default();
+        let origin = self.contracts.entry(contract.to_owned()).or_default();
+        let is_owned_by_other = origin.owner.as_deref().is_some_and(|owner| owner != uid);
+        let mut others = store.all(Kind::Plan).filter(|(_, other)| plan_fields::uid(other) != uid);
+        let is_held_by_other =
+            others.any(|(_, other)| has_finalizer(other, CONTRACT_FINALIZER) && recorded_id(other) == Some(contract));
+        if is_held_by_other || (is_owned_by_other && !adopts) {
+            let owner = origin.owner.clone().unwrap_or_default();
+            self.fail(&format!("rule 7: contract {contract} belongs to {owner} and was recorded by {uid}"));
+            return;
+        }
+        if !(origin.created_by_operator || adopts || truth.create_unknown) {
+            self.fail(&format!(
+                "rule 3: contract {contract} was created in the portal and recorded as owned by the plan"
+            ));
+            return;
+        }
+        origin.owner = Some(uid.to_owned());
+        truth.create_unknown = false;
+    }
+
+    /// The operator wrote a plan: checks that it removed the id only to create another contract, and no finalizer of
+    /// other controllers.
+    fn check_removals(&mut self, before: &Value, after: &Value) {
+        let id_removed =
+            has_finalizer(after, CONTRACT_FINALIZER) && recorded_id(before).is_some() && recorded_id(after).is_none();
+        if id_removed && spec_text(after, "recreationPolicy", "IfLost") == "Never" {
+            self.fail("rule 6: the operator starts to recreate a lost contract although recreationPolicy is Never");
+        }
+        if has_finalizer(before, FOREIGN_FINALIZER) && !has_finalizer(after, FOREIGN_FINALIZER) {
+            self.fail("rule: the operator removed the finalizer of another controller");
+        }
+    }
+
+    /// The operator removed its finalizer: checks that it left no contract of the plan behind.
+    fn finalizer_removed(&mut self, now: Duration, store: &Store, fic: &FicState, uid: &str, plan: &Value) {
+        let truth = self.truths.entry(uid.to_owned()).or_default();
+        truth.create_unknown = false;
+        self.accepted.remove(&truth.tenant);
+        let deleting = is_deleting(plan);
+        if deleting && (is_retained(plan) || self.uninstalled_at.is_some()) {
+            // A contract that the operator created for the plan remains and still counts as owned by the plan.
+            let retained = fic.contract(&truth.tenant).and_then(|contract| self.contracts.get_mut(&contract.id));
+            if let Some(retained) = retained.filter(|retained| retained.created_by_operator) {
+                retained.owner.get_or_insert_with(|| uid.to_owned());
+            }
+            return;
+        }
+        if is_suspended(plan) {
+            self.fail("rule: the operator removed the finalizer of a suspended plan");
+            return;
+        }
+        let tenant = truth.tenant.clone();
+        let phase = if deleting { "deleting" } else { "active" };
+        let Some(contract) = fic.contract(&tenant) else { return };
+        let Some(origin) = self.contracts.get(&contract.id) else { return };
+        let others = store.all(Kind::Plan).any(|(_, other)| {
+            spec_text(other, "tenantID", "") == tenant
+                && plan_fields::uid(other) != uid
+                && has_finalizer(other, CONTRACT_FINALIZER)
+                && recorded_id(other).is_none_or(|id| id == contract.id)
+        });
+        let is_own =
+            origin.owner.as_deref() == Some(uid) || (origin.created_by_operator && origin.owner.is_none() && !others);
+        if is_own {
+            let id = contract.id;
+            self.fail(&format!("rule 1: contract {id} belongs to the plan and was left behind ({phase}, at {now:?})"));
+        }
+    }
+}
