@@ -1,15 +1,15 @@
-# Two stages: the first builds a static binary, the second holds nothing but it and the roots it trusts: no shell, no root user.
+# The first stage builds a static binary. The image contains only this binary and the CA certificates: no shell, no root user.
 #
 #   docker build -t fic-support-operator .
 #
-# Both base images can be replaced, for a mirror or a hardened one:
+# To use a mirror or a hardened base image, set the build arguments:
 #   docker build --build-arg BUILD_IMAGE=mirror.example/rust:1.95-alpine --build-arg RUN_IMAGE=mirror.example/static .
 ARG BUILD_IMAGE=rust:1.95-alpine
 ARG RUN_IMAGE=scratch
 
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /source
-# ring compiles a little C; the roots are copied into the end.
+# The crate ring needs a C compiler. The second stage copies the CA certificates.
 RUN if command -v apk >/dev/null; then apk add --no-cache build-base ca-certificates; fi
 COPY . .
 RUN cargo build --release --locked --package fic-support-operator --bin fic-support-operator \

@@ -1,25 +1,19 @@
-//! End to end: the real operator binary under its real rights, on a real API server, against a simulator over real sockets.
+//! End-to-end tests: what a user of the operator sees on a real API server.
 //!
-//! One control plane serves all tests of a run; each test has a namespace, a simulator and an operator of its own, so that they run
-//! side by side. What a test waits for it waits for by a watch; nothing sleeps.
+//! All tests of a run share one control plane. Each test has its own namespace, simulator and operator, so tests can
+//! run in parallel. Tests wait with a watch or poll a condition; no test sleeps for a fixed time.
 
-#![allow(
-    clippy::unwrap_used,
-    unreachable_pub,
-    dead_code,
-    clippy::wildcard_enum_match_arm,
-    clippy::manual_assert,
-    clippy::match_wild_err_arm,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
+#![allow(clippy::unwrap_used, reason = "a test panics at the first unexpected result")]
+#![allow(unreachable_pub, reason = "the public items of the shared modules are public within one test binary")]
 
 mod credentials;
 mod deletion;
-mod environment;
 mod fic_errors;
 mod lifecycle;
 mod policies;
+mod process;
 mod schema;
 mod scope;
+#[path = "../support/mod.rs"]
+mod support;
 mod tenants;

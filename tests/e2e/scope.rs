@@ -1,58 +1,75 @@
-//! Which plans an operator sees to.
+//! What an operator watches: its namespaces and its label selector.
 
-use kube::api::{Api, PostParams};
-use kube::{Client, ResourceExt};
-use serde_json::{Value, json};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
-use fic_support_operator::api::plan::PremiumSupportPlan;
+use kube::ResourceExt;
+use serde_json::json;
 
-use crate::environment::{SECRET, Stage, new_tenant};
+use crate::support::plan::ready;
+use crate::support::texts::log::WATCH_FAILED;
+use crate::support::{TestEnvironment, new_tenant};
 
-/// A plan with its Secret, in a namespace of its own.
-async fn cast(stage: &Stage, namespace: &str) -> Api<PremiumSupportPlan> {
-    async fn create<K>(client: &Client, namespace: &str, object: Value)
-    where
-        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + std::fmt::Debug
-            + serde::de::DeserializeOwned
-            + serde::Serialize,
-    {
-        let object = serde_json::from_value(object).unwrap();
-        Api::<K>::namespaced(client.clone(), namespace).create(&PostParams::default(), &object).await.unwrap();
+#[tokio::test(flavor = "multi_thread")]
+async fn operator_watches_only_the_namespaces_of_its_flags() {
+    let env = TestEnvironment::without_operator().await;
+    let watched = format!("{}-watched", env.namespace);
+    let unwatched = format!("{}-unwatched", env.namespace);
+    let mut env = env.with_flags(&[&format!("--watch-namespace={watched}")]);
+    env.create_secret().await;
+    env.start_operator().await;
+    for namespace in [&unwatched, &watched] {
+        env.create_namespace(namespace).await;
+        env.create_secret_in(namespace).await;
+        env.apply_in(namespace, "premium", &new_tenant(), json!({})).await;
     }
-    stage.create_namespace(namespace).await;
-    let secret = json!({
-        "metadata": { "name": SECRET }, "type": "fic.ntt.com/credentials",
-        "stringData": { "apiKey": "key", "apiSecret": "secret" },
-    });
-    create::<k8s_openapi::api::core::v1::Secret>(&stage.client, namespace, secret).await;
-    let plan = json!({
-        "apiVersion": "fic.ntt.com/v1alpha1", "kind": "PremiumSupportPlan", "metadata": { "name": "premium" },
-        "spec": { "tenantID": new_tenant(), "credentialsSecretRef": { "name": SECRET } },
-    });
-    create::<PremiumSupportPlan>(&stage.client, namespace, plan).await;
-    Api::namespaced(stage.client.clone(), namespace)
+    env.apply("premium", json!({})).await;
+    env.wait_for_reason("premium", "Contracted").await;
+    env.wait_for_reason_in(&watched, "premium", "Contracted").await;
+    let plan = env.plans_in(&unwatched).get("premium").await.unwrap();
+    assert!(plan.finalizers().is_empty() && ready(&plan).is_none(), "{plan:?}");
+    assert_eq!(env.simulator.summary(&plan.spec.tenant_id).creates_sent, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_namespaces_are_watched_and_no_other() {
-    let stage = Stage::empty().await;
-    let (too, not) = (format!("{}-too", stage.namespace), format!("{}-not", stage.namespace));
-    let mut stage = stage.with_flags(&[&format!("--watch-namespace={too}")]);
-    stage.create_secret().await;
-    stage.start_operator().await;
-    let left_alone = cast(&stage, &not).await;
-    let seen_to = cast(&stage, &too).await;
-    stage.apply("premium", json!({})).await;
-    stage.reaches("premium", "Contracted").await;
-    stage
-        .wait("the plan of the other namespace to be Ready", || async {
-            let plan = seen_to.get("premium").await.unwrap();
-            crate::environment::ready(&plan).is_some_and(|ready| ready.reason == "Contracted")
-        })
-        .await;
-    let plan = left_alone.get("premium").await.unwrap();
-    assert!(plan.finalizers().is_empty() && crate::environment::ready(&plan).is_none(), "{plan:?}");
-    assert_eq!(stage.simulator.summary(&plan.spec.tenant_id).creates_sent, 0);
+async fn label_selector_that_the_api_server_rejects_ends_the_process_with_exit_code_2() {
+    for selector in ["shard in (a", "team=network,,tier=test", "-invalid=key", "shard=a b"] {
+        let env = TestEnvironment::without_operator().await.with_flags(&[&format!("--label-selector={selector}")]);
+        let (exit_code, log) = env.run_operator_to_exit().await;
+        assert_eq!(exit_code, Some(2), "{selector}: {log}");
+        assert!(log.contains(&format!("error: --label-selector \"{selector}\" is not valid: ")), "{log}");
+        assert!(log.contains("; use a selector such as team=network,tier!=test,shard in (a,b)"), "{log}");
+        env.assert_no_request_was_forbidden();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn label_selector_that_the_api_server_accepts_does_not_end_the_process() {
+    for selector in ["team=network,tier in (a, b),!old,shard!=3", "shard==", "shard>1", "example.com/team"] {
+        let env = TestEnvironment::without_operator().await;
+        let mut env = env.with_flags(&[&format!("--label-selector={selector}")]);
+        env.start_operator().await;
+        assert_eq!(env.operator().terminate().code(), Some(0), "{selector}");
+        env.assert_no_request_was_forbidden();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn label_selector_that_no_api_server_validates_does_not_end_the_process() {
+    let env = TestEnvironment::without_operator().await.with_flags(&["--label-selector=shard=a"]);
+    let mut env = env.with_api_server("https://127.0.0.1:1");
+    env.start_operator_until(&[WATCH_FAILED]).await;
+    assert_eq!(env.operator().terminate().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shutdown_does_not_wait_for_the_validation_of_the_label_selector() {
+    // The kernel accepts connections, and no request is ever answered.
+    let api_server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let env = TestEnvironment::without_operator().await.with_flags(&["--label-selector=shard=a"]);
+    let mut env = env.with_api_server(&format!("http://{}", api_server.local_addr().unwrap()));
+    env.start_operator_until(&["starting"]).await;
+    let signalled = Instant::now();
+    assert_eq!(env.operator().terminate().code(), Some(0));
+    assert!(signalled.elapsed() < Duration::from_secs(5), "{:?}", signalled.elapsed());
 }

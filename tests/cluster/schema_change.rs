@@ -1,0 +1,28 @@
+//! A newer CRD allows values that this operator does not know.
+
+use serde_json::json;
+
+use crate::support::cluster::CRD;
+use crate::support::texts::log::UNDECODABLE_PLAN;
+use crate::support::{TestEnvironment, new_tenant, plan};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn undecodable_plan_does_not_stop_the_watch() {
+    let mut env = TestEnvironment::with_own_control_plane().await;
+    // The newer CRD has a second menu.
+    let schema = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/menu/enum";
+    let patch = json!([{ "op": "replace", "path": schema, "value": ["PremiumPlan", "GoldPlan"] }]).to_string();
+    env.kubectl(&["patch", CRD, "--type=json", "--patch", &patch]);
+    let undecodable = plan::manifest("undecodable", &plan::spec(&new_tenant(), &json!({ "menu": "GoldPlan" })));
+    env.wait_until("the API server to use the newer schema", || {
+        let is_applied = env.kubectl_apply(&undecodable).is_ok();
+        async move { is_applied }
+    })
+    .await;
+    env.apply("good", json!({})).await;
+    env.wait_for_reason("good", "Contracted").await;
+    assert!(env.operator().log().contains(UNDECODABLE_PLAN));
+    env.kubectl(&["delete", "psplan", "undecodable"]);
+    env.delete("good").await;
+    env.wait_for_deletion("good").await;
+}

@@ -1,0 +1,142 @@
+//! The operator as a process: signals, crashes, leader election, HTTP endpoints, proxy variables, and what it never
+//! prints.
+
+use std::time::{Duration, Instant};
+
+use fic_simulator::faults::{Fault, Kind};
+use fic_simulator::log::{Call, Entry};
+use serde_json::json;
+
+use crate::support::TestEnvironment;
+use crate::support::environment::SECRET_TYPE;
+use crate::support::plan::message;
+use crate::support::texts::log::{LEASE_RELEASED, WATCH_FAILED};
+use crate::support::texts::message::REDACTED;
+
+fn create_took_effect(log: &[Entry]) -> bool {
+    log.iter().any(|entry| entry.call == Call::Create && entry.effect)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restarted_operator_does_not_repeat_a_create_in_flight() {
+    let mut env = TestEnvironment::with_operator().await;
+    env.simulator.fault(Fault::once(Call::Create, &env.tenant, Kind::Hang { ms: None, effect_first: true }));
+    env.apply("premium", json!({})).await;
+    env.wait_for_requests("the create request", create_took_effect).await;
+    env.operator().kill();
+    env.start_operator().await;
+    env.wait_for_reason("premium", "Contracted").await;
+    let summary = env.simulator.summary(&env.tenant);
+    assert_eq!((summary.creates_sent, summary.creates_with_effect), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn terminated_operator_records_the_create_in_flight_and_exits_with_success() {
+    let mut env = TestEnvironment::with_operator().await;
+    env.simulator.fault(Fault::once(Call::Create, &env.tenant, Kind::Hang { ms: Some(1000), effect_first: true }));
+    env.apply("premium", json!({})).await;
+    env.wait_for_requests("the create request", create_took_effect).await;
+    let exit = env.operator().terminate();
+    assert_eq!(exit.code(), Some(0));
+    let plan = env.plans().get("premium").await.unwrap();
+    assert_eq!(plan.status.unwrap().id, env.simulator.contract(&env.tenant).map(|contract| contract.id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn terminated_operator_exits_within_ten_seconds_and_releases_the_lease() {
+    let mut env = TestEnvironment::without_operator().await.with_flags(&["--request-timeout=10m", "--leader-elect"]);
+    env.create_secret().await;
+    env.start_operator().await;
+    env.simulator.fault(Fault::once(Call::Create, &env.tenant, Kind::Hang { ms: None, effect_first: true }));
+    env.apply("premium", json!({})).await;
+    env.wait_for_requests("the create request", create_took_effect).await;
+    let signalled = Instant::now();
+    assert_eq!(env.operator().terminate().code(), Some(0));
+    assert!(signalled.elapsed() < Duration::from_secs(10), "{:?}", signalled.elapsed());
+    assert!(env.operator().log().contains(LEASE_RELEASED));
+    env.start_operator().await;
+    env.wait_for_reason("premium", "Contracted").await;
+    let summary = env.simulator.summary(&env.tenant);
+    assert_eq!((summary.creates_sent, summary.creates_with_effect), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operator_without_an_api_server_exits_with_success_on_sigterm() {
+    let mut env = TestEnvironment::without_operator().await.with_api_server("https://127.0.0.1:1");
+    env.start_operator_until(&[WATCH_FAILED]).await;
+    assert_eq!(env.operator().terminate().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn second_replica_is_ready_and_leads_after_the_first_terminates() {
+    let mut env = TestEnvironment::without_operator().await.with_flags(&["--leader-elect"]);
+    env.create_secret().await;
+    env.start_operator().await;
+    env.apply("premium", json!({})).await;
+    env.wait_for_reason("premium", "Contracted").await;
+    env.start_operator().await;
+    let standby = env.operator().http_address();
+    let get = async |path| reqwest::get(format!("http://{standby}/{path}")).await.unwrap().text().await.unwrap();
+    assert_eq!(get("readyz").await, "ok\n", "a replica that waits for the lease is ready");
+    assert!(get("metrics").await.contains("fic_operator_leader 0"));
+    env.operators[0].terminate();
+    env.wait_until("the second replica to lead", || async { get("metrics").await.contains("fic_operator_leader 1") })
+        .await;
+    env.delete("premium").await;
+    env.wait_for_deletion("premium").await;
+    let summary = env.simulator.summary(&env.tenant);
+    assert_eq!((summary.creates_sent, summary.deletes_sent), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_readiness_and_metrics_are_served() {
+    let mut env = TestEnvironment::with_operator().await;
+    env.apply("premium", json!({})).await;
+    env.wait_for_reason("premium", "Contracted").await;
+    let address = env.operator().http_address();
+    let get = async |path| reqwest::get(format!("http://{address}/{path}")).await.unwrap().text().await.unwrap();
+    for path in ["healthz", "readyz"] {
+        assert_eq!(get(path).await, "ok\n");
+    }
+    let metrics = get("metrics").await;
+    for line in [
+        "fic_operator_plans{reason=\"Contracted\"} 1",
+        "fic_operator_fic_requests_total{call=\"create\",outcome=\"2xx\"} 1",
+        "fic_operator_kubernetes_writes_total{object=\"plan\"} 3",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_in_a_message_from_fic_are_redacted() {
+    let mut env = TestEnvironment::without_operator().await;
+    let data = [("apiKey", "visible-key-0123"), ("apiSecret", "visible-secret-0123")];
+    env.create_secret_with(&env.namespace, SECRET_TYPE, &data).await;
+    env.start_operator().await;
+    let body = r#"{"code":"x","message":"cannot accept visible-secret-0123 of visible-key-0123"}"#;
+    let kind = Kind::Status { code: 400, body: Some(body.into()), retry_after: None };
+    env.simulator.fault(Fault::always(Call::Create, &env.tenant, kind));
+    env.apply("premium", json!({})).await;
+    let plan = env.wait_for_reason("premium", "RequestRejected").await;
+    assert!(message(&plan).contains(&format!("cannot accept {REDACTED}")), "{}", message(&plan));
+    let events = env.kubectl(&["get", "events", "-o", "json"]);
+    let log = env.operator().log();
+    for output in [&json!(plan).to_string(), &events, &log] {
+        assert!(!output.contains("visible-"), "{output}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proxy_variables_are_honoured() {
+    let env = TestEnvironment::without_operator().await;
+    // The simulator accepts requests in the form that a proxy receives. The host names do not exist.
+    let proxy = format!("http://{}", env.simulator.address());
+    let flags =
+        ["--fic-endpoint=http://fic.invalid/fic-eri", "--keystone-endpoint=http://keystone.invalid/keystone/v3"];
+    let mut env = env.with_variable("HTTP_PROXY", &proxy).with_flags(&flags);
+    env.create_secret().await;
+    env.start_operator().await;
+    env.apply("premium", json!({})).await;
+    env.wait_for_reason("premium", "Contracted").await;
+}

@@ -1,0 +1,13 @@
+//! The test environment of the end-to-end tests and of the cluster tests: the real operator binary with the
+//! permissions of its service account, a real API server, and a simulator of FIC over real sockets.
+
+pub mod audit;
+pub mod cluster;
+pub mod environment;
+pub mod kubectl;
+pub mod operator;
+pub mod plan;
+pub mod texts;
+pub mod waiting;
+
+pub use environment::{SECRET, TestEnvironment, new_tenant};

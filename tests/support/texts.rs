@@ -1,0 +1,32 @@
+//! The log lines and status messages of the operator that tests wait for or check. Change a text here when it changes
+//! in the operator.
+
+#![allow(dead_code, reason = "each of the two test binaries checks some of these texts")]
+
+/// Parts of log lines.
+pub mod log {
+    /// The operator has listed every plan and Secret, and starts to reconcile.
+    pub const CACHES_SYNCED: &str = "the caches are synced";
+    /// The replica waits for the lease. It logs this at the start and after it has lost the lease.
+    pub const WAITING_FOR_LEASE: &str = "waiting to acquire the lease";
+    /// The replica has lost the lease: another replica holds it, or the renew deadline has passed.
+    pub const LEASE_LOST: [&str; 2] = ["another replica holds the lease", "failed to renew the lease in time"];
+    /// The replica has released the lease at shutdown.
+    pub const LEASE_RELEASED: &str = "released the lease";
+    /// A watch has failed and is restarted.
+    pub const WATCH_FAILED: &str = "the watch failed";
+    /// A plan does not match the schema that this operator knows.
+    pub const UNDECODABLE_PLAN: &str = "cannot decode this plan";
+    /// The address of the health and metrics endpoints follows.
+    pub const HTTP_ADDRESS: &str = "http=";
+}
+
+/// Parts of the message of the `Ready` condition.
+pub mod message {
+    /// The contract exists with the requested menu.
+    pub const ACTIVE: &str = "is active";
+    /// The plan has managementPolicy Observe.
+    pub const ONLY_OBSERVED: &str = "only reports it";
+    /// Replaces a credential in a text from FIC.
+    pub const REDACTED: &str = "[redacted]";
+}
