@@ -1,11 +1,11 @@
-//! The committed definition is the one that the types give.
+//! The committed CRD is the one that the types generate.
 
 #[test]
-fn the_committed_definition_is_up_to_date() {
+fn the_committed_crd_is_up_to_date() {
     let committed = include_str!("../crds/premiumsupportplans.fic.ntt.com.yaml");
-    let generated = fic_support_operator::api::crd::yaml().expect("the definition can be written");
+    let generated = fic_support_operator::api::crd::yaml().expect("the CRD is serialized");
     assert!(
         committed == generated,
-        "crds/premiumsupportplans.fic.ntt.com.yaml is not what src/plan.rs gives; mend it with `make crd`"
+        "crds/premiumsupportplans.fic.ntt.com.yaml differs from src/api/plan.rs; run `make crd`"
     );
 }

@@ -1,0 +1,50 @@
+//! Command-line flags with any values: the operator accepts them or reports why it does not.
+
+use clap::Parser;
+use fic_support_operator::cli::Cli;
+use proptest::prelude::*;
+
+use crate::config;
+
+fn flag() -> impl Strategy<Value = String> {
+    let names = [
+        "--fic-endpoint",
+        "--keystone-endpoint",
+        "--allow-insecure-http",
+        "--ca-bundle",
+        "--watch-namespace",
+        "--label-selector",
+        "--poll-interval",
+        "--resync-interval",
+        "--operation-timeout",
+        "--request-timeout",
+        "--fic-requests-per-second",
+        "--concurrency",
+        "--leader-elect",
+        "--http-bind-address",
+        "--log-format",
+    ];
+    let values = prop_oneof![
+        "[0-9]{0,25}(ms|s|m|h|d|)",
+        "http(s)?://[ -~]{0,20}",
+        "[a-z=,!() ]{0,20}",
+        any::<String>(),
+        Just("9999999999999999999999h".to_owned()),
+    ];
+    prop_oneof![
+        (prop::sample::select(names.to_vec()), values.clone()).prop_map(|(name, value)| format!("{name}={value}")),
+        values,
+    ]
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn flags_are_accepted_or_refused_with_reason(arguments in prop::collection::vec(flag(), 0..5)) {
+        let line = ["fic-support-operator".to_owned(), "run".to_owned()].into_iter().chain(arguments);
+        if let Err(error) = Cli::try_parse_from(line) {
+            prop_assert!(!error.to_string().trim().is_empty());
+        }
+    }
+}
