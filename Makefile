@@ -1,4 +1,4 @@
-# `make demo` and `make test` are all that a new machine with Rust, Go and make needs.
+# Only Rust, Go, make and git are required. Tools that take long to build are cached outside the tree.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -7,73 +7,77 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fic-support-operator
 DENY_VERSION := 0.20.2
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 CRD := crds/premiumsupportplans.fic.ntt.com.yaml
-# Most of an end-to-end test is waiting, so many run side by side.
+# An end-to-end test mostly waits, so several run at the same time.
 E2E_THREADS ?= 8
 
 .PHONY: help
-help: ## Show what there is
+help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 .PHONY: demo
-demo: build control-plane ## Run the main job on a real local control plane and the simulator (KEEP=1 leaves it up)
+demo: build control-plane ## Run the operator on a real local control plane with the FIC simulator (KEEP=1 keeps it running)
 	@tests/demo/run
 
 .PHONY: test
-test: build control-plane ## Every test
-	cargo test --locked --workspace --lib --bins --test crd --test fic --test untrusted_input
+test: build control-plane ## Run every test
+	cargo test --locked --workspace --lib --bins --test architecture --test crd --test docs --test fic --test untrusted_input
 	cargo test --locked --package fic-simulator --package control-plane --tests
 	cargo test --locked --doc
-	cargo test --locked --profile prove --test model -- --nocapture
-	SEEDS=$(or $(SEEDS),100000) cargo test --locked --profile prove --test simulation -- --nocapture
+	cargo test --locked --profile optimized --test model -- --nocapture
+	SEEDS=$(or $(SEEDS),100000) cargo test --locked --profile optimized --test simulation -- --nocapture
 	cargo test --locked --test e2e -- --test-threads=$(E2E_THREADS)
 	cargo test --locked --test cluster -- --test-threads=1 --nocapture
 
 .PHONY: simulate
-simulate: ## Play histories by seed: SEEDS=1000000 for that many, SEED=4711 for one with its story
-	SEEDS=$(or $(SEEDS),1000000) cargo test --locked --profile prove --test simulation every -- --nocapture
+simulate: ## Run the simulation: SEEDS=1000000 for that many seeds, SEED=4711 to print the trace of one
+	SEEDS=$(or $(SEEDS),1000000) cargo test --locked --profile optimized --test simulation every -- --nocapture
 
-.PHONY: prove
-prove: ## The model check within wider bounds; needs some gigabytes and minutes
-	WIDE=1 cargo test --locked --profile prove --test model -- --nocapture
+.PHONY: model
+model: ## Run the model check
+	cargo test --locked --profile optimized --test model -- --nocapture
+
+.PHONY: model-wide
+model-wide: ## Run a larger model check; takes gigabytes of memory and half an hour or more
+	WIDE=1 cargo test --locked --profile optimized --test model -- --nocapture
 
 .PHONY: rules
-rules: ## Switch each rule off in turn and see what notices; writes tests/rules/README.md
+rules: ## Switch each rule off in turn and record which test notices; writes tests/rules/README.md
 	tests/rules/run
 
 .PHONY: faults
 faults:
 	@for fault in tests/rules/faults/*.patch; do \
-		git apply --check $$fault || { echo "$$fault does not fit the code any more: make it anew"; exit 1; }; \
+		git apply --check $$fault || { echo "$$fault does not apply to the code any more: regenerate it"; exit 1; }; \
 	done
 
 MUTANTS_VERSION := 25.3.1
 MUTANTS := $(CACHE)/cargo-mutants-$(MUTANTS_VERSION)/bin/cargo-mutants
 
 .PHONY: mutants
-mutants: $(MUTANTS) ## Change the deciding, reporting and client code in every small way and see that a test fails; hours
+mutants: $(MUTANTS) ## Run mutation tests (FILE=src/domain/memory.rs for one file); takes hours
 	$(MUTANTS) mutants --no-shuffle --output target $(if $(FILE),--file $(FILE))
 
 $(MUTANTS):
 	cargo install --locked --quiet --root $(CACHE)/cargo-mutants-$(MUTANTS_VERSION) cargo-mutants@$(MUTANTS_VERSION)
 
 .PHONY: check
-check: fmt-check clippy docs deny faults ## Format, lints, documentation, dependencies
+check: fmt-check clippy docs deny faults ## Check format, lints, documentation and dependencies
 
 .PHONY: build
-build: ## Build all of it
+build: ## Build everything
 	cargo build --locked --workspace --bins
 
 .PHONY: control-plane
-control-plane: build ## Build what is missing of the local control plane
+control-plane: build ## Build the local control plane, unless it is cached
 	@target/debug/control-plane build >/dev/null
 
 .PHONY: crd
-crd: ## Write the CustomResourceDefinition anew from the types
+crd: ## Regenerate the CustomResourceDefinition from the types
 	cargo run --locked --quiet -- crd > $(CRD).new
 	mv $(CRD).new $(CRD)
 
 .PHONY: fmt
-fmt: ## Format
+fmt: ## Format the code
 	cargo fmt --all
 
 .PHONY: fmt-check
@@ -89,16 +93,16 @@ docs:
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --workspace --no-deps --document-private-items
 
 .PHONY: deny
-deny: $(DENY) ## Licences, bans and sources; advisories where their database can be fetched
+deny: $(DENY) ## Check licences, bans and sources, and advisories if their database can be fetched
 	$(DENY) --locked check bans licenses sources
 	@if git ls-remote --quiet --heads https://github.com/rustsec/advisory-db >/dev/null 2>&1; then \
 		$(DENY) --locked check advisories; \
 	else \
-		echo "advisories: not checked, their database cannot be reached from here"; \
+		echo "advisories: not checked, because their database cannot be fetched"; \
 	fi
 
 $(DENY):
-	@echo "building cargo-deny $(DENY_VERSION), once; about 4 minutes on 2 cores"
+	@echo "building cargo-deny $(DENY_VERSION), once; this takes about 4 minutes on 2 cores"
 	cargo install --locked --quiet --root $(CACHE)/cargo-deny-$(DENY_VERSION) cargo-deny@$(DENY_VERSION)
 
 .PHONY: image
