@@ -5,10 +5,11 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::fic::call::Call;
+use crate::metrics::seconds;
 
 /// The metrics of the FIC client. Clones share their values.
 #[derive(Clone, Debug)]
@@ -37,7 +38,6 @@ impl EncodeLabelValue for Call {
 impl Default for FicMetrics {
     /// Metrics that no registry exports, for tests.
     fn default() -> Self {
-        let seconds = || Histogram::new(exponential_buckets(0.005, 2.0, 14));
         Self { requests: Family::default(), durations: Family::new_with_constructor(seconds) }
     }
 }
