@@ -78,18 +78,21 @@ reasons! {
     CredentialsMissing: Reconciling, "The Secret does not exist, or is being deleted.", "Create the Secret.";
     ServiceUnavailable: Reconciling, "FIC or Keystone cannot be reached, timed out, answered with an unexpected status such as 5xx, or sent a response that cannot be read. `Unknown` instead of `False`: the contract was active, and no read has succeeded for three resync intervals.", "Nothing. If it lasts, check the network and the endpoints of the operator.";
     RateLimited: Reconciling, "FIC or Keystone answered 429. The operator honours `Retry-After`, or uses backoff.", "Nothing.";
+    OrderConflict: Reconciling, "FIC refused the create request with a conflict (409), and the tenant has no contract: another order is in progress. The operator tries again with backoff.", "Nothing. If it lasts, contact NTT support.";
+    ContractNotFound: Reconciling, "The contract was active, and two reads in a row do not show it. After `--loss-patience` it counts as lost.", "Nothing. If the contract exists, check the network and the endpoints of the operator.";
     NotContracted: Reconciling, "`managementPolicy` is `Observe`, and the tenant has no contract.", "Nothing.";
-    Suspended: Settled, "The plan was suspended before the first report.", "Set `suspend: false`.";
+    Suspended: Settled, "The plan was suspended before the first report, or is suspended while it is being deleted.", "Set `suspend: false`.";
     CredentialsInvalid: Stalled, "The Secret has another type, or a key is missing, empty or not UTF-8 text.", "Fix the Secret.";
     AuthenticationFailed: Stalled, "Keystone rejected the credentials.", "Correct the Secret.";
     PermissionDenied: Stalled, "The API user is not allowed to make the request (403, or 401 with a new token).", "Grant the IAM permissions.";
     AlreadyContracted: Stalled, "The tenant has a contract that this plan did not create.", "Set `adoptionPolicy: IfPresent` or `managementPolicy: Observe`.";
-    ContractLost: Stalled, "The contract was abolished outside of Kubernetes, and `recreationPolicy` is `Never`.", "Set `recreationPolicy: IfLost`, or delete the plan.";
+    ContractLost: Stalled, "The contract was abolished outside of Kubernetes, and `recreationPolicy` is `Never`, or `--max-recreations-per-hour` lost contracts were bought again within an hour.", "Check whether the contract is really gone. To buy it again, set `recreationPolicy: IfLost`, or change the annotation `fic.ntt.com/reconcile-requested-at`. Otherwise delete the plan.";
     TenantClaimed: Stalled, "Another plan holds the tenant.", "Delete this plan, or the other one. Deleting the other one abolishes its contract, unless it has `deletionPolicy: Retain`.";
     RequestRejected: Stalled, "FIC or Keystone answered 400. The message quotes the answer.", "Fix what the message names.";
     OperationFailed: Stalled, "FIC reports that the operation failed.", "Contact NTT support.";
     OperationTimedOut: Stalled, "FIC has processed the operation for longer than `--operation-timeout`.", "Contact NTT support.";
     MenuMismatch: Stalled, "The contract is on another menu.", "Change the menu in the portal.";
+    WriteRefused: Stalled, "The API server refuses a write that the operator needs: an admission policy, a missing right or a quota. The message quotes the API server.", "Allow the write. The operator tries again with backoff.";
     UnexpectedAnswer: Stalled, "FIC answered for another tenant or contract, with several contracts, or with an invalid ID. The operator does not act on it.", "Contact NTT support.";
 }
 

@@ -3,7 +3,7 @@
 //! These types are the only source of the `CustomResourceDefinition` (see [`crate::api::crd`]). `kubectl explain` shows
 //! their doc comments, so the comments address the reader of a manifest.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema, ResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,8 +14,15 @@ use crate::api::condition::{READY, Reason};
 /// once the contract is abolished or retained, or if nothing was bought.
 pub const CONTRACT_FINALIZER: &str = "fic.ntt.com/contract";
 
+/// The annotation with the UID of the plan that opened the record. Together with the finalizer it is the record. A copy
+/// of a plan carries the UID of the original, so it has no record.
+pub const OWNER_UID: &str = "fic.ntt.com/owner-uid";
+
 /// The annotation whose change requests a reconcile at once.
 pub const RECONCILE_REQUESTED_AT: &str = "fic.ntt.com/reconcile-requested-at";
+
+/// How many bytes of that annotation are kept. An annotation may have 256 KiB.
+const MAX_REQUEST_LENGTH: usize = 256;
 
 /// PremiumSupportPlan is the Premium support contract of one FIC tenant. Creating the plan buys the contract.
 /// Deleting the plan abolishes the contract. The policies below can change both.
@@ -156,6 +163,15 @@ pub struct PremiumSupportPlanStatus {
     /// The ID of the contract at FIC.
     pub id: Option<String>,
 
+    /// The UID of this plan, while the contract with this ID belongs to the plan. Absent while the plan only reports
+    /// the contract.
+    #[serde(rename = "ownerUID")]
+    pub owner_uid: Option<String>,
+
+    /// When the operator last decided to buy a lost contract again. All plans together may do that only a limited
+    /// number of times in an hour.
+    pub last_recreation_time: Option<Time>,
+
     /// The state of the last operation on the contract, as FIC reports it, such as Processing, Completed
     /// or Error.
     pub operation_status: Option<String>,
@@ -183,10 +199,30 @@ impl PremiumSupportPlan {
         self.finalizers().iter().any(|name| name == CONTRACT_FINALIZER)
     }
 
+    /// Whether the annotation of the record names this plan.
+    #[must_use]
+    pub fn is_marked_as_owner(&self) -> bool {
+        self.metadata.uid.is_some() && self.annotations().get(OWNER_UID) == self.metadata.uid.as_ref()
+    }
+
+    /// Whether the status says that the contract with its id belongs to this plan.
+    #[must_use]
+    pub fn owns_reported_contract(&self) -> bool {
+        let owner = self.status.as_ref().and_then(|status| status.owner_uid.as_ref());
+        self.metadata.uid.is_some() && owner == self.metadata.uid.as_ref()
+    }
+
     /// Whether the API server has marked the plan for deletion.
     #[must_use]
     pub fn is_being_deleted(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
+    }
+
+    /// The value of the annotation that requests a reconcile, as far as the operator keeps it.
+    #[must_use]
+    pub fn reconcile_requested_at(&self) -> Option<&str> {
+        let value = self.annotations().get(RECONCILE_REQUESTED_AT)?;
+        Some(&value[..value.floor_char_boundary(MAX_REQUEST_LENGTH)])
     }
 
     /// The `Ready` condition of the status.

@@ -72,6 +72,15 @@ pub struct RunArgs {
     #[arg(long, env = "FIC_OPERATOR_RESYNC_INTERVAL", value_name = "TIME", default_value = "10m", value_parser = duration)]
     pub resync_interval: Duration,
 
+    /// How long a contract that was active must be out of sight before it counts as lost.
+    #[arg(long, env = "FIC_OPERATOR_LOSS_PATIENCE", value_name = "TIME", default_value = "5m", value_parser = duration)]
+    pub loss_patience: Duration,
+
+    /// The maximum number of lost contracts that all plans together buy again within an hour. Further ones wait for a
+    /// person. 0 means no limit.
+    #[arg(long, env = "FIC_OPERATOR_MAX_RECREATIONS_PER_HOUR", value_name = "N", default_value_t = 3)]
+    pub max_recreations_per_hour: u32,
+
     /// The time FIC may take for an operation before the plan is reported as stalled.
     #[arg(long, env = "FIC_OPERATOR_OPERATION_TIMEOUT", value_name = "TIME", default_value = "10m", value_parser = duration)]
     pub operation_timeout: Duration,
@@ -179,6 +188,7 @@ mod tests {
         assert_eq!(run.keystone_endpoint.as_str(), "https://api.ntt.com/keystone/v3");
         assert_eq!((run.poll_interval.as_secs(), run.resync_interval.as_secs()), (3, 600));
         assert_eq!((run.operation_timeout.as_secs(), run.request_timeout.as_secs()), (600, 30));
+        assert_eq!((run.loss_patience.as_secs(), run.max_recreations_per_hour), (300, 3));
         assert_eq!((run.fic_requests_per_second, run.concurrency), (50, 64));
         assert!(!run.leader_elect && !run.allow_insecure_http && run.watch_namespaces.is_empty());
         assert_eq!((run.http_bind_address.to_string().as_str(), run.log_format), ("0.0.0.0:8080", LogFormat::Text));

@@ -6,9 +6,10 @@ mod tenant_locks;
 mod watch;
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
 use kube::Client;
@@ -32,8 +33,9 @@ use crate::leader_election::Leadership;
 use crate::metrics::KubernetesMetrics;
 use crate::reconcile::context::Context;
 use crate::reconcile::metrics::ReconcileMetrics;
-use crate::reconcile::reconcile;
+use crate::reconcile::purchase_guard::PurchaseGuard;
 use crate::reconcile::state::PlanStates;
+use crate::reconcile::{after_panic, reconcile};
 use crate::secret_finalizer::{SecretFinalizer, worker};
 use tenant_locks::TenantLocks;
 
@@ -121,6 +123,7 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
         kubernetes_metrics: metrics.kubernetes.clone(),
         clock: dependencies.clock,
         states: PlanStates::default(),
+        purchase_guard: PurchaseGuard::default(),
         stopping: AtomicBool::new(false),
         crd_unreadable: AtomicBool::new(false),
     });
@@ -139,6 +142,7 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
             _ = futures::future::join(plans_sync, secrets_sync) => {}
         }
         info!("the caches are synced");
+        context.index.mark_synced();
         dependencies.health.set_ready();
         let (end, ended) = oneshot::channel::<()>();
         let queue = queues.plans.map(Ok::<_, Infallible>).take_until(ended);
@@ -185,6 +189,8 @@ async fn reconcile_locked(
     let Some(_guard) = locks.try_lock(&plan.spec.tenant_id, &ObjectKey::of(plan)) else {
         return Ok(Action::await_change());
     };
-    let wait = reconcile(plan.clone(), &context).await;
+    let started = Instant::now();
+    let reconciled = AssertUnwindSafe(reconcile(plan.clone(), &context)).catch_unwind().await;
+    let wait = reconciled.unwrap_or_else(|_| after_panic(plan.clone(), &context, started));
     Ok(wait.map_or_else(Action::await_change, Action::requeue))
 }

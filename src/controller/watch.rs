@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 
 use crate::api::credentials::{CredentialsSecret, SECRET_TYPE};
 use crate::api::key::ObjectKey;
-use crate::api::plan::RECONCILE_REQUESTED_AT;
+use crate::api::plan::{OWNER_UID, RECONCILE_REQUESTED_AT};
 use crate::controller::cache::{Cache, Change};
 use crate::index::triggers::WatchedPlan;
 use crate::metrics::KubernetesMetrics;
@@ -138,7 +138,7 @@ fn trim_plan(guard: &mut WatchedPlan) {
     let metadata = guard.meta_mut();
     trim(metadata);
     if let Some(annotations) = &mut metadata.annotations {
-        annotations.retain(|name, _| name == RECONCILE_REQUESTED_AT);
+        annotations.retain(|name, _| name == RECONCILE_REQUESTED_AT || name == OWNER_UID);
     }
 }
 

@@ -85,6 +85,17 @@ impl FicError {
         }
     }
 
+    /// Whether FIC or Keystone refuses the request, so that a person must act if it stays so.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::AuthenticationFailed { .. } | Self::PermissionDenied { .. } | Self::Rejected { .. } => true,
+            Self::Unavailable { .. } | Self::RateLimited { .. } | Self::Conflict { .. } | Self::Unexpected { .. } => {
+                false
+            }
+        }
+    }
+
     /// The name of the error in metrics and logs.
     #[must_use]
     pub fn category(&self) -> &'static str {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::api::condition::{ConditionStatus, Reason};
 use crate::api::credentials::SecretDefect;
 use crate::api::plan::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, Menu, PremiumSupportPlan, RecreationPolicy};
-use crate::domain::contract::ContractId;
+use crate::domain::contract::{ContractId, OperationStatus};
 
 /// Time since a fixed moment before the start of the process, on a clock that never jumps.
 pub type Uptime = Duration;
@@ -19,6 +19,12 @@ pub struct Settings {
     pub resync_interval: Duration,
     /// How long FIC may process an operation.
     pub operation_timeout: Duration,
+    /// How long a contract that was completed must be out of sight to count as lost.
+    pub loss_patience: Duration,
+    /// How many lost contracts all plans together may buy again within an hour. `None`: no limit.
+    pub max_recreations_per_hour: Option<u32>,
+    /// How long another process may still act on a record that it opened.
+    pub lease_duration: Duration,
 }
 
 /// A plan, reduced to what decisions depend on.
@@ -38,10 +44,14 @@ pub struct PlanFacts {
     pub suspend: bool,
     /// Whether the plan is being deleted.
     pub deleting: bool,
+    /// The marks of the record on the plan.
+    pub marks: Marks,
     /// What the plan records about its contract.
     pub record: Record,
     /// The last report in the status.
     pub reported: Option<Reported>,
+    /// Whether the status shows the contract as completed.
+    pub was_completed: bool,
 }
 
 impl PlanFacts {
@@ -49,6 +59,7 @@ impl PlanFacts {
     #[must_use]
     pub fn of(plan: &PremiumSupportPlan) -> Self {
         let spec = &plan.spec;
+        let status = plan.status.as_ref();
         Self {
             menu: spec.menu,
             management: spec.management_policy,
@@ -57,27 +68,63 @@ impl PlanFacts {
             deletion: spec.deletion_policy,
             suspend: spec.suspend,
             deleting: plan.is_being_deleted(),
+            marks: Marks::of(plan),
             record: Record::of(plan),
             reported: plan.ready_condition().map(|ready| Reported {
                 // Any other string cannot mean that the plan was Ready.
                 ready: ready.status.parse().unwrap_or(ConditionStatus::False),
                 reason: Reason::parse(&ready.reason),
+                covers_spec: status.is_some_and(|status| status.observed_generation == plan.metadata.generation),
+                covers_request: status.and_then(|status| status.last_handled_reconcile_at.as_deref())
+                    == plan.reconcile_requested_at(),
             }),
+            was_completed: status
+                .and_then(|status| status.operation_status.as_deref())
+                .is_some_and(|status| status == OperationStatus::Completed.as_str()),
         }
     }
 }
 
-/// What a plan records about its contract, by the finalizer and by `status.id`. It is the write-ahead log: only this
-/// survives a crash.
+/// The two marks of the record on a plan. Both are added in one write just before the first create request, and removed
+/// in one write. Copies, replaced manifests and users separate them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Marks {
+    /// The finalizer.
+    pub finalizer: bool,
+    /// The annotation with the UID of this plan. The UID of another plan is no mark.
+    pub owner_uid: bool,
+}
+
+impl Marks {
+    /// Both marks.
+    pub const COMPLETE: Self = Self { finalizer: true, owner_uid: true };
+    /// No mark.
+    pub const NONE: Self = Self { finalizer: false, owner_uid: false };
+
+    /// The marks of a plan.
+    #[must_use]
+    pub fn of(plan: &PremiumSupportPlan) -> Self {
+        Self { finalizer: plan.has_contract_finalizer(), owner_uid: plan.is_marked_as_owner() }
+    }
+
+    /// Whether the plan has both marks.
+    #[must_use]
+    pub fn are_complete(self) -> bool {
+        self.finalizer && self.owner_uid
+    }
+}
+
+/// What a plan records about its contract, by its marks and by `status.id` and `status.ownerUID`. It is the write-ahead
+/// log: only this survives a crash.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Record {
-    /// No finalizer and no id: nothing of this plan exists at FIC.
+    /// Not both marks, and no id: nothing of this plan exists at FIC.
     None,
-    /// An id without the finalizer: the plan only watches this contract.
+    /// Not both marks, and an id without `ownerUID`: the plan only watches this contract.
     Watched(ContractId),
-    /// The finalizer without an id: a create request may have been sent.
+    /// Both marks, and no id of the plan's own: a create request may have been sent.
     Open,
-    /// The finalizer and an id: this contract belongs to the plan.
+    /// An id with `ownerUID`: this contract belongs to the plan, also if a mark was removed.
     Owned(ContractId),
 }
 
@@ -86,30 +133,33 @@ impl Record {
     #[must_use]
     pub fn of(plan: &PremiumSupportPlan) -> Self {
         let id = plan.status.as_ref().and_then(|status| ContractId::parse(status.id.as_deref()?));
-        Self::new(plan.has_contract_finalizer(), id)
+        let marks = Marks::of(plan);
+        // The operator has let go of a plan that is being deleted without the finalizer. Another one may still keep it.
+        let is_let_go = plan.is_being_deleted() && !marks.finalizer;
+        Self::new(marks, id, plan.owns_reported_contract() && !is_let_go)
     }
 
-    /// The record of a plan with or without the finalizer, and with this id in its status.
+    /// The record of a plan with these marks, and with this id in its status.
     #[must_use]
-    pub fn new(has_finalizer: bool, id: Option<ContractId>) -> Self {
-        match (has_finalizer, id) {
-            (false, None) => Self::None,
-            (false, Some(id)) => Self::Watched(id),
-            (true, None) => Self::Open,
-            (true, Some(id)) => Self::Owned(id),
+    pub fn new(marks: Marks, id: Option<ContractId>, is_owner: bool) -> Self {
+        match (id, is_owner, marks.are_complete()) {
+            (Some(id), true, _) => Self::Owned(id),
+            (Some(_), false, true) | (None, _, true) => Self::Open,
+            (Some(id), false, false) => Self::Watched(id),
+            (None, _, false) => Self::None,
         }
     }
 
-    /// Whether the plan carries the finalizer.
+    /// Whether a contract of this plan may exist: the plan has a record.
     #[must_use]
-    pub fn has_finalizer(&self) -> bool {
+    pub fn is_present(&self) -> bool {
         match self {
             Self::None | Self::Watched(_) => false,
             Self::Open | Self::Owned(_) => true,
         }
     }
 
-    /// The id in the status.
+    /// The id that the plan watches or owns.
     #[must_use]
     pub fn id(&self) -> Option<&ContractId> {
         match self {
@@ -135,6 +185,18 @@ pub struct Reported {
     pub ready: ConditionStatus,
     /// Its reason. `None`: another version of the operator wrote it.
     pub reason: Option<Reason>,
+    /// Whether it covers the current spec.
+    pub covers_spec: bool,
+    /// Whether it covers the last requested reconcile.
+    pub covers_request: bool,
+}
+
+impl Reported {
+    /// A report on the plan as it is.
+    #[must_use]
+    pub fn current(ready: ConditionStatus, reason: Reason) -> Self {
+        Self { ready, reason: Some(reason), covers_spec: true, covers_request: true }
+    }
 }
 
 /// The Secret that a plan refers to, as the cache of credentials Secrets has it.
@@ -158,6 +220,11 @@ pub enum SecretState {
 pub enum Claim {
     /// This plan holds the tenant, or may claim it.
     Ours,
-    /// Another plan holds it: its namespace/name.
-    HeldBy(Box<str>),
+    /// Another plan holds it.
+    HeldBy {
+        /// Its namespace/name.
+        holder: Box<str>,
+        /// Its contract, if it has recorded one.
+        contract: Option<ContractId>,
+    },
 }

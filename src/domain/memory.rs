@@ -16,19 +16,38 @@ use crate::domain::write_state::{CONFIRMATIONS_REQUIRED, CreateState, DeleteStat
 /// interval has jitter, and the requests themselves take time.
 const READ_SPACING: f32 = 0.75;
 
+/// The minimum distance of two reads that count.
+fn read_spacing(settings: &Settings) -> Duration {
+    settings.poll_interval.mul_f32(READ_SPACING)
+}
+
 /// What the process remembers of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Memory {
     /// The state of the create request.
     pub create: CreateState,
-    /// Whether this process opened the record of the plan, or was about to.
+    /// Whether this process opened the record of the plan, or sent that write without a response.
     pub record_opened: bool,
+    /// Another process may still act on the record before this time, so nothing is concluded from it.
+    pub foreign_until: Option<Uptime>,
+    /// How often in a row this process restored the marks of the record.
+    pub restores: u32,
+    /// The marks are not restored again before this time.
+    pub restore_from: Uptime,
     /// The state of the delete request.
     pub delete: Option<DeleteState>,
+    /// The contract that the plan owns, as far as this process knows. A user may remove it from the status.
+    pub owned: Option<ContractId>,
     /// The contract that was given up as lost before the next create request.
     pub lost: Option<ContractId>,
     /// How many consecutive reads have not shown the contract of the plan, in Show and in List.
     pub absences: u32,
+    /// Since when.
+    pub absent_since: Option<Uptime>,
+    /// Whether the contract was completed before.
+    pub was_completed: bool,
+    /// The refusal of the last read, and when it was first returned. `None`: the last read was not refused.
+    pub refusal: Option<Refusal>,
     /// A read before this time that shows nothing new does not count: it follows the last one too closely.
     pub reads_count_from: Uptime,
     /// Since when an operation on the contract is in progress.
@@ -50,17 +69,38 @@ pub struct RetryAfter {
     pub error: FicError,
 }
 
+/// A refusal of a read, such as missing permissions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Refusal {
+    /// The category of the error.
+    pub category: &'static str,
+    /// When it was first returned.
+    pub since: Uptime,
+    /// Whether another read, a poll interval later, was refused for the same cause.
+    pub confirmed: bool,
+}
+
+/// The first and the longest time between two restorations of the same record.
+const RESTORE_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
+
 impl Memory {
     /// The memory of a plan that this process sees for the first time.
     #[must_use]
     pub fn new(plan: &PlanFacts, now: Uptime) -> Self {
-        let create = if plan.record.has_finalizer() { CreateState::UNCONFIRMED } else { CreateState::Unsent };
+        let create = if plan.record.is_present() { CreateState::UNCONFIRMED_BY_OTHER } else { CreateState::Unsent };
         Self {
             create,
             record_opened: false,
+            foreign_until: None,
+            restores: 0,
+            restore_from: now,
             delete: None,
+            owned: plan.record.owned().cloned(),
             lost: None,
             absences: 0,
+            absent_since: None,
+            was_completed: plan.was_completed,
+            refusal: None,
             reads_count_from: now,
             in_progress_since: None,
             last_answer_at: now,
@@ -69,22 +109,66 @@ impl Memory {
         }
     }
 
+    /// The memory after a reconcile that panicked. What it did is not known, as after a crash.
+    #[must_use]
+    pub fn after_panic(&self, plan: &PlanFacts, now: Uptime) -> Self {
+        let mut memory = Self { failures: self.failures.saturating_add(1), ..Self::new(plan, now) };
+        if self.create.is_open_here() {
+            memory.create = CreateState::Unconfirmed { sent_here: true, empty_reads: 0, resent: 0 };
+        }
+        memory
+    }
+
     /// A reconcile starts with this plan. An open record that this process did not open means that a create request may
-    /// have been sent: by another process, or a user removed the id from the status.
-    pub fn start_reconcile(&mut self, plan: &PlanFacts) {
-        let is_certain = match self.create {
-            CreateState::Unsent | CreateState::Refused => true,
-            CreateState::Unconfirmed { .. } | CreateState::Accepted(_) => false,
-        };
-        if plan.record == Record::Open && !self.record_opened && is_certain {
-            self.create = CreateState::UNCONFIRMED;
+    /// have been sent: by another process, or a user removed the id from the status. The other process may be about to
+    /// act on it. Without a record that request has ended.
+    pub fn start_reconcile(&mut self, plan: &PlanFacts, settings: &Settings, now: Uptime) {
+        let opened_here = self.record_opened && self.owned.is_none();
+        match (&plan.record, &self.create) {
+            (Record::Open, CreateState::Unsent | CreateState::Refused) if !opened_here => {
+                self.create = CreateState::UNCONFIRMED_BY_OTHER;
+                self.expect_other_process(settings, now);
+            }
+            (Record::None | Record::Watched(_), CreateState::Unconfirmed { sent_here: false, .. }) => {
+                self.create = CreateState::Unsent;
+                self.foreign_until = None;
+            }
+            (
+                Record::None | Record::Watched(_) | Record::Open | Record::Owned(_),
+                CreateState::Unsent | CreateState::Refused | CreateState::Unconfirmed { .. } | CreateState::Accepted(_),
+            ) => {}
+        }
+        // Until the contract is seen again, the cache may be older than the write that gave it up as lost.
+        if let Some(owned) = plan.record.owned().filter(|_| !self.record_opened) {
+            self.owned = Some(owned.clone());
+        }
+        self.forget_delete_of_another(plan);
+        if plan.marks.are_complete() && now >= self.restore_from.saturating_add(RESTORE_BACKOFF.1) {
+            self.restores = 0;
         }
     }
 
-    /// The operator is about to write an open record. It remembers that before the write, since the response may be
-    /// lost.
+    /// A delete request concerns one contract. If the plan owns another one, a user changed its status.
+    fn forget_delete_of_another(&mut self, plan: &PlanFacts) {
+        let owned = plan.record.owned();
+        self.delete.take_if(|delete| owned.is_some_and(|owned| *owned != delete.id));
+    }
+
+    /// Another process opened the record while this process led, so it may still act on it.
+    pub fn expect_other_process(&mut self, settings: &Settings, now: Uptime) {
+        self.foreign_until = Some(now.saturating_add(settings.lease_duration));
+    }
+
+    /// The operator wrote an open record, or does not know whether that write took effect. A write that certainly had
+    /// no effect does not count: a record that appears then is from another process.
     pub fn mark_record_open(&mut self) {
         self.record_opened = true;
+        self.owned = None;
+    }
+
+    /// The operator recorded a contract as the plan's own.
+    pub fn mark_owned(&mut self, id: &ContractId) {
+        self.owned = Some(id.clone());
     }
 
     /// The plan or its Secret changed, or a user requested a reconcile: backoff starts again, but not a `Retry-After`.
@@ -105,7 +189,7 @@ impl Memory {
     pub fn learn(&mut self, result: &StepResult, plan: &PlanFacts, settings: &Settings, now: Uptime) {
         match result {
             StepResult::Listed(Ok(contracts)) => {
-                self.last_answer_at = now;
+                self.answered(now);
                 match plan.record.id() {
                     Some(id) => {
                         let own = contracts.iter().find(|contract| contract.id == *id);
@@ -116,35 +200,55 @@ impl Memory {
                 }
             }
             StepResult::Shown(Ok(shown)) => {
-                self.last_answer_at = now;
+                self.answered(now);
                 // An absence counts only when List confirms it.
                 if shown.is_some() {
                     self.contract_read(shown.as_ref(), plan, settings, now);
                 }
             }
-            StepResult::Listed(Err(error)) | StepResult::Shown(Err(error)) => self.request_failed(error, now),
+            StepResult::Listed(Err(error)) | StepResult::Shown(Err(error)) => {
+                self.request_failed(error, now);
+                self.read_refused(error, settings, now);
+            }
             StepResult::Created(outcome) => self.created(outcome, now),
-            StepResult::Deleted(outcome) => self.deleted(outcome, now),
-            StepResult::FinalizerAdded => self.create = CreateState::Unsent,
-            StepResult::FinalizerRemoved => {
+            StepResult::Deleted(outcome) => self.deleted(outcome, plan, now),
+            StepResult::RecordOpened => {
                 self.create = CreateState::Unsent;
+                self.foreign_until = None;
+            }
+            StepResult::RecordRestored => {
+                let (first, longest) = RESTORE_BACKOFF;
+                let wait = first.saturating_mul(1 << self.restores.min(16)).min(longest);
+                self.restores = self.restores.saturating_add(1);
+                self.restore_from = now.saturating_add(wait);
+            }
+            StepResult::RecordClosed => {
+                self.create = CreateState::Unsent;
+                self.owned = None;
                 self.record_opened = false;
+                self.foreign_until = None;
             }
             StepResult::IdRecorded => {
                 self.record_changed(None);
                 self.record_opened = false;
+                self.foreign_until = None;
+                self.forget_delete_of_another(plan);
                 // An operation that was in progress before concerned another contract.
                 self.in_progress_since = Some(now);
             }
             StepResult::IdCleared { lost } => {
                 self.record_changed(lost.clone());
+                self.owned = None;
                 self.in_progress_since = None;
             }
             StepResult::SecretAbsence(_)
             | StepResult::Holder(_)
             | StepResult::Crd(_)
             | StepResult::OperationError(_)
-            | StepResult::SecretFinalizerAdded => {}
+            | StepResult::SecretFinalizerAdded
+            | StepResult::SpecObserved
+            | StepResult::Recreation(_)
+            | StepResult::WriteRefused(_) => {}
         }
     }
 
@@ -152,6 +256,27 @@ impl Memory {
         self.create = CreateState::Unsent;
         self.lost = lost;
         self.absences = 0;
+        self.absent_since = None;
+        self.was_completed = false;
+    }
+
+    fn answered(&mut self, now: Uptime) {
+        self.last_answer_at = now;
+        self.refusal = None;
+    }
+
+    /// Counts a refusal that the next read, a poll interval later, may not repeat.
+    fn read_refused(&mut self, error: &FicError, settings: &Settings, now: Uptime) {
+        if !error.is_refusal() {
+            self.refusal = None;
+            return;
+        }
+        match &mut self.refusal {
+            Some(refusal) if refusal.category == error.category() => {
+                refusal.confirmed |= now.saturating_sub(refusal.since) >= read_spacing(settings);
+            }
+            Some(_) | None => self.refusal = Some(Refusal { category: error.category(), since: now, confirmed: false }),
+        }
     }
 
     fn request_failed(&mut self, error: &FicError, now: Uptime) {
@@ -165,7 +290,7 @@ impl Memory {
     fn count_read(&mut self, now: Uptime, settings: &Settings) -> bool {
         let counts = now >= self.reads_count_from;
         if counts {
-            self.reads_count_from = now.saturating_add(settings.poll_interval.mul_f32(READ_SPACING));
+            self.reads_count_from = now.saturating_add(read_spacing(settings));
         }
         counts
     }
@@ -175,10 +300,16 @@ impl Memory {
         let Some(contract) = contract else {
             if self.count_read(now, settings) {
                 self.absences = self.absences.saturating_add(1);
+                self.absent_since.get_or_insert(now);
             }
             return;
         };
         self.absences = 0;
+        self.absent_since = None;
+        if let Some(owned) = plan.record.owned() {
+            self.owned = Some(owned.clone());
+            self.record_opened = false;
+        }
         match contract.status {
             OperationStatus::Processing | OperationStatus::Other(_) => {
                 if self.in_progress_since.is_none() {
@@ -186,6 +317,7 @@ impl Memory {
                 }
             }
             OperationStatus::Completed => {
+                self.was_completed = true;
                 self.in_progress_since = None;
                 self.count_unchanged_read(settings, now);
             }
@@ -221,9 +353,9 @@ impl Memory {
     }
 
     fn created(&mut self, outcome: &WriteOutcome<Contract>, now: Uptime) {
-        let resent = match &self.create {
-            CreateState::Unconfirmed { resent, .. } => Some(resent.saturating_add(1)),
-            CreateState::Unsent | CreateState::Refused | CreateState::Accepted(_) => None,
+        let (resent, sent_here) = match &self.create {
+            CreateState::Unconfirmed { resent, sent_here, .. } => (Some(resent.saturating_add(1)), *sent_here),
+            CreateState::Unsent | CreateState::Refused | CreateState::Accepted(_) => (None, false),
         };
         if let Some(error) = outcome.error() {
             self.request_failed(error, now);
@@ -234,18 +366,20 @@ impl Memory {
             WriteOutcome::Refused(FicError::Conflict { .. }) if self.lost.is_some() && resent.is_none() => {}
             WriteOutcome::Refused(_) => {
                 self.create = match resent {
-                    Some(resent) => CreateState::Unconfirmed { empty_reads: 0, resent },
+                    Some(resent) => CreateState::Unconfirmed { sent_here, empty_reads: 0, resent },
                     None => CreateState::Refused,
                 }
             }
             WriteOutcome::Unknown(_) => {
-                self.create = CreateState::Unconfirmed { empty_reads: 0, resent: resent.unwrap_or(0) };
+                let resent = resent.unwrap_or(0);
+                self.create = CreateState::Unconfirmed { sent_here: true, empty_reads: 0, resent };
             }
-            WriteOutcome::NotSent(_) => {}
+            WriteOutcome::NotSent(_) if resent.is_some() => {}
+            WriteOutcome::NotSent(_) => self.create = CreateState::Refused,
         }
     }
 
-    fn deleted(&mut self, outcome: &WriteOutcome<()>, now: Uptime) {
+    fn deleted(&mut self, outcome: &WriteOutcome<()>, plan: &PlanFacts, now: Uptime) {
         if let Some(error) = outcome.error() {
             self.request_failed(error, now);
         }
@@ -254,8 +388,9 @@ impl Memory {
             WriteOutcome::Unknown(_) => false,
             WriteOutcome::Refused(_) | WriteOutcome::NotSent(_) => return,
         };
+        let Some(id) = plan.record.owned().cloned() else { return };
         self.in_progress_since = Some(now);
-        self.delete = Some(DeleteState { sent_at: now, accepted, unchanged_reads: 0, failed: false });
+        self.delete = Some(DeleteState { id, sent_at: now, accepted, unchanged_reads: 0, failed: false });
     }
 }
 

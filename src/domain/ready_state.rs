@@ -10,6 +10,7 @@ use crate::api::condition::{ConditionStatus, Reason};
 use crate::api::credentials::SecretDefect;
 use crate::domain::contract::ContractId;
 use crate::domain::error::FicError;
+use crate::domain::facts::Uptime;
 
 /// The state that the `Ready` condition reports.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -57,24 +58,43 @@ pub enum ReadyState {
     },
     /// The plan only watches, and the tenant has no contract.
     NotContracted,
-    /// The plan was suspended before the first report.
+    /// The plan was suspended before the first report, or is suspended while it is being deleted.
     Suspended,
+    /// FIC refused a create request with a conflict, and the tenant has no contract: another order is in progress.
+    OrderConflict {
+        /// The message of FIC.
+        message: Box<str>,
+    },
     /// The tenant has a contract that does not belong to this plan.
     AlreadyContracted {
-        /// Its id. `None`: FIC reports a conflict, and List does not show the contract yet.
-        id: Option<ContractId>,
+        /// Its id.
+        id: ContractId,
         /// The contract of this plan that it replaced, if it did.
         replaced: Option<ContractId>,
     },
-    /// The contract was lost outside of Kubernetes, and the policy forbids to buy it again.
+    /// The contract is out of sight, and not for long enough to count as lost.
+    ContractNotFound {
+        /// The contract.
+        id: ContractId,
+        /// From when on it counts as lost.
+        lost_from: Uptime,
+    },
+    /// The contract was lost outside of Kubernetes, and is not bought again.
     ContractLost {
         /// The lost contract.
         id: ContractId,
+        /// Why it is not bought again.
+        cause: LossCause,
     },
     /// Another plan holds the tenant.
     TenantClaimed {
         /// Its namespace/name.
         holder: Box<str>,
+    },
+    /// The API server refuses, for good, a write that the operator needs.
+    WriteRefused {
+        /// The message of the API server.
+        message: Box<str>,
     },
     /// FIC reports that the operation failed.
     OperationFailed {
@@ -96,6 +116,18 @@ pub enum ReadyState {
         id: ContractId,
         /// Its menu.
         menu: Box<str>,
+    },
+}
+
+/// Why a lost contract is not bought again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LossCause {
+    /// The policy of the plan.
+    Policy,
+    /// The purchase guard: this many lost contracts were bought again within an hour.
+    Guard {
+        /// The limit.
+        limit: u32,
     },
 }
 
@@ -121,6 +153,7 @@ impl ReadyState {
         let reason = match self {
             Self::Contracted { .. } => return (ConditionStatus::True, Reason::Contracted),
             Self::NotObserved { .. } => return (ConditionStatus::Unknown, Reason::ServiceUnavailable),
+            Self::ContractNotFound { .. } => return (ConditionStatus::Unknown, Reason::ContractNotFound),
             Self::Preparing | Self::Purchasing { .. } | Self::Recreating { .. } => Reason::Purchasing,
             Self::Processing { .. } => Reason::Processing,
             Self::Abolishing(_) => Reason::Abolishing,
@@ -129,9 +162,11 @@ impl ReadyState {
             Self::RequestFailed(error) => reason_of(error),
             Self::NotContracted => Reason::NotContracted,
             Self::Suspended => Reason::Suspended,
+            Self::OrderConflict { .. } => Reason::OrderConflict,
             Self::AlreadyContracted { .. } => Reason::AlreadyContracted,
             Self::ContractLost { .. } => Reason::ContractLost,
             Self::TenantClaimed { .. } => Reason::TenantClaimed,
+            Self::WriteRefused { .. } => Reason::WriteRefused,
             Self::OperationFailed { .. } => Reason::OperationFailed,
             Self::OperationTimedOut { .. } => Reason::OperationTimedOut,
             Self::MenuMismatch { .. } => Reason::MenuMismatch,

@@ -16,6 +16,15 @@ pub enum CrdState {
     Deleting,
 }
 
+/// Whether the purchase guard lets a lost contract be bought again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Recreation {
+    /// It does. The recreation counts from now on.
+    Allowed,
+    /// Too many lost contracts were bought again within an hour.
+    HeldBack,
+}
+
 /// Why a Secret is not in the cache of credentials Secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SecretAbsence {
@@ -42,10 +51,18 @@ pub enum StepResult {
     OperationError(Option<Box<str>>),
     /// The Secret carries the finalizer now.
     SecretFinalizerAdded,
-    /// The plan carries the finalizer now.
-    FinalizerAdded,
-    /// The plan does not carry the finalizer any more.
-    FinalizerRemoved,
+    /// The plan has both marks of the record now.
+    RecordOpened,
+    /// The plan has both marks of the record again.
+    RecordRestored,
+    /// The plan has no mark of a record any more.
+    RecordClosed,
+    /// The status covers the current spec now.
+    SpecObserved,
+    /// Whether a lost contract may be bought again.
+    Recreation(Recreation),
+    /// The API server refuses, for good, a write that the operator needs: its message.
+    WriteRefused(Box<str>),
     /// The outcome of a create request.
     Created(WriteOutcome<Contract>),
     /// The outcome of a delete request.
@@ -74,6 +91,10 @@ pub struct RunState {
     pub shown: Option<ReadResult<Option<Contract>>>,
     /// Why the last operation failed, once the list of operations was read. FIC may give no cause.
     pub operation_error: Option<Option<Box<str>>>,
+    /// Whether a lost contract may be bought again.
+    pub recreation: Option<Recreation>,
+    /// The API server refused a write of this reconcile: its message.
+    pub write_refused: Option<Box<str>>,
     /// The outcome of the create request of this reconcile.
     pub created: Option<WriteOutcome<Contract>>,
     /// The outcome of the delete request of this reconcile.
@@ -83,8 +104,8 @@ pub struct RunState {
 impl RunState {
     /// Adds the result of a step.
     ///
-    /// A write makes earlier reads stale: FIC must be read again after a create or a delete, and the holder after a
-    /// change of the finalizer, or two plans could each miss the finalizer of the other.
+    /// A write makes earlier reads stale: FIC must be read again after a create or a delete, and the holder after the
+    /// record was opened, or two plans could each miss the record of the other.
     pub fn learn(&mut self, result: &StepResult) {
         match result {
             StepResult::SecretAbsence(absence) => self.secret_absence = Some(*absence),
@@ -93,7 +114,9 @@ impl RunState {
             StepResult::Listed(contracts) => self.listed = Some(contracts.clone()),
             StepResult::Shown(contract) => self.shown = Some(contract.clone()),
             StepResult::OperationError(cause) => self.operation_error = Some(cause.clone()),
-            StepResult::FinalizerAdded | StepResult::FinalizerRemoved => self.holder = None,
+            StepResult::RecordOpened => self.holder = None,
+            StepResult::Recreation(recreation) => self.recreation = Some(*recreation),
+            StepResult::WriteRefused(message) => self.write_refused = Some(message.clone()),
             StepResult::Created(outcome) => {
                 self.forget_reads(outcome);
                 self.created = Some(outcome.clone());
@@ -102,8 +125,11 @@ impl RunState {
                 self.forget_reads(outcome);
                 self.deleted = Some(outcome.clone());
             }
-            StepResult::SecretFinalizerAdded | StepResult::IdRecorded => {}
-            StepResult::IdCleared { .. } => self.shown = None,
+            StepResult::SecretFinalizerAdded
+            | StepResult::RecordClosed
+            | StepResult::RecordRestored
+            | StepResult::SpecObserved => {}
+            StepResult::IdRecorded | StepResult::IdCleared { .. } => self.shown = None,
         }
     }
 

@@ -38,6 +38,12 @@ impl PlanMetrics {
         metrics
     }
 
+    /// Forgets all plans.
+    pub(super) fn reset(&self) {
+        self.plans.clear();
+        self.undecodable.set(0);
+    }
+
     /// Moves a plan from one reason to another. `None`: the plan appears or disappears.
     pub fn move_plan(&self, from: Option<Reason>, to: Option<Reason>) {
         if from == to {

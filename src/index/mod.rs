@@ -9,7 +9,7 @@ pub mod metrics;
 pub mod scope;
 pub mod triggers;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kube::ResourceExt;
@@ -17,8 +17,9 @@ use kube::ResourceExt;
 use crate::api::condition::Reason;
 use crate::api::key::{ObjectKey, resource_version};
 use crate::api::plan::PremiumSupportPlan;
+use crate::domain::contract::ContractId;
 use crate::domain::facts::Claim;
-use claim::Contender;
+use claim::{Contender, Rank};
 use metrics::PlanMetrics;
 use triggers::Affected;
 
@@ -31,12 +32,25 @@ pub struct Index {
 #[derive(Default)]
 struct Inner {
     plans: HashMap<ObjectKey, Entry>,
-    by_tenant: HashMap<Box<str>, BTreeSet<ObjectKey>>,
+    by_tenant: HashMap<Box<str>, Tenant>,
     by_secret: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
     undecodable: BTreeSet<ObjectKey>,
+    /// The newest version of a plan when the caches were first complete.
+    synced_version: Option<u64>,
 }
 
+/// The plans of one tenant. Thousands may refer to it; only those with a record claim it.
+#[derive(Default)]
+struct Tenant {
+    plans: BTreeSet<ObjectKey>,
+    claims: BTreeMap<Rank, ObjectKey>,
+}
+
+/// Which plan holds a tenant, and its contract.
+type Holder = Option<(ObjectKey, Option<ContractId>)>;
+
 /// What the index stores of a plan.
+#[derive(Clone)]
 struct Entry {
     version: u64,
     contender: Contender,
@@ -54,14 +68,15 @@ pub struct IndexedPlan {
     pub version: u64,
     /// The Secret that it refers to.
     pub secret: ObjectKey,
-    /// Whether it carries the finalizer, and so depends on the Secret.
-    pub has_finalizer: bool,
+    /// Whether a contract may belong to it, so that it depends on the Secret.
+    pub depends_on_secret: bool,
 }
 
 impl Index {
     /// An empty index.
     #[must_use]
     pub fn new(metrics: PlanMetrics) -> Self {
+        metrics.reset();
         Self { inner: Mutex::default(), metrics }
     }
 
@@ -73,7 +88,7 @@ impl Index {
             // Removing the last finalizer deleted the plan.
             return self.remove(&key);
         }
-        let entry = Entry {
+        let mut entry = Entry {
             version: resource_version(plan).unwrap_or(u64::MAX),
             contender: Contender::of(plan),
             tenant: plan.spec.tenant_id.as_str().into(),
@@ -85,12 +100,12 @@ impl Index {
         if known.is_some_and(|known| known.version > entry.version) {
             return Affected::default();
         }
+        entry.contender.is_create_open = known.is_some_and(|known| known.contender.is_create_open);
         inner.undecodable.remove(&key);
-        let before = inner.remove(&key);
-        let affected = inner.affected(&key, before.as_ref(), Some(&entry));
-        self.metrics.move_plan(before.and_then(|before| before.reason), entry.reason);
-        inner.insert(key, entry);
         self.metrics.set_undecodable(inner.undecodable.len());
+        let reason = entry.reason;
+        let (before, affected) = inner.replace(&key, Some(entry));
+        self.metrics.move_plan(before.and_then(|before| before.reason), reason);
         affected
     }
 
@@ -109,10 +124,40 @@ impl Index {
         let mut inner = self.lock();
         inner.undecodable.remove(key);
         self.metrics.set_undecodable(inner.undecodable.len());
-        let before = inner.remove(key);
-        let affected = inner.affected(key, before.as_ref(), None);
+        let (before, affected) = inner.replace(key, None);
         self.metrics.move_plan(before.and_then(|before| before.reason), None);
         affected
+    }
+
+    /// Sets whether this process sent a create request for a plan that FIC may have accepted. Until that is settled the
+    /// plan holds its tenant, whatever happens to its record.
+    pub fn set_create_open(&self, key: &ObjectKey, uid: &str, open: bool) -> Affected {
+        let mut inner = self.lock();
+        let known = inner.plans.get(key).filter(|entry| *entry.contender.uid == *uid);
+        let Some(mut entry) = known.filter(|entry| entry.contender.is_create_open != open).cloned() else {
+            return Affected::default();
+        };
+        entry.contender.is_create_open = open;
+        inner.replace(key, Some(entry)).1
+    }
+
+    /// Whether this process sent a create request for a plan that FIC may have accepted.
+    pub fn is_create_open(&self, key: &ObjectKey, uid: &str) -> bool {
+        let inner = self.lock();
+        inner.plans.get(key).is_some_and(|entry| *entry.contender.uid == *uid && entry.contender.is_create_open)
+    }
+
+    /// The caches are complete for the first time.
+    pub fn mark_synced(&self) {
+        let mut inner = self.lock();
+        inner.synced_version = Some(inner.plans.values().map(|entry| entry.version).max().unwrap_or(0));
+    }
+
+    /// Whether this version of a plan was written after the caches were first complete, so that another process than an
+    /// earlier leader may have written it.
+    pub fn changed_since_sync(&self, version: Option<u64>) -> bool {
+        let synced = self.lock().synced_version;
+        synced.is_some_and(|synced| version.is_none_or(|version| version > synced))
     }
 
     /// Marks a plan as undecodable. Its last known entry stays, since nothing is known to have changed.
@@ -128,7 +173,7 @@ impl Index {
             uid: entry.contender.uid.clone(),
             version: entry.version,
             secret: entry.secret.clone(),
-            has_finalizer: entry.contender.record.has_finalizer(),
+            depends_on_secret: entry.contender.may_own_contract(),
         })
     }
 
@@ -140,9 +185,11 @@ impl Index {
     /// Whether this plan holds the tenant, as far as the cache shows.
     pub fn claim(&self, key: &ObjectKey, tenant: &str) -> Claim {
         let inner = self.lock();
-        let of_tenant = inner.by_tenant.get(tenant).into_iter().flatten();
-        let plans = of_tenant.filter_map(|key| inner.plans.get_key_value(key)).collect::<Vec<_>>();
-        claim::claim_of(key, plans.iter().map(|(key, entry)| (*key, &entry.contender)))
+        let holder = inner.by_tenant.get(tenant).and_then(|tenant| tenant.claims.first_key_value());
+        match holder.and_then(|(_, holder)| inner.plans.get_key_value(holder)) {
+            Some((holder, entry)) if holder != key => claim::held_by(holder, &entry.contender),
+            Some(_) | None => Claim::Ours,
+        }
     }
 
     /// The plans that refer to a Secret.
@@ -150,12 +197,12 @@ impl Index {
         self.lock().by_secret.get(secret).into_iter().flatten().cloned().collect()
     }
 
-    /// Whether a plan with the finalizer refers to a Secret, or may: it is not known which Secret an undecodable plan
+    /// Whether a plan with a record refers to a Secret, or may: it is not known which Secret an undecodable plan
     /// refers to.
     pub fn may_depend_on_secret(&self, secret: &ObjectKey) -> bool {
         let inner = self.lock();
         let mut plans = inner.by_secret.get(secret).into_iter().flatten();
-        let is_used = plans.any(|key| inner.plans.get(key).is_some_and(|entry| entry.contender.record.has_finalizer()));
+        let is_used = plans.any(|key| inner.plans.get(key).is_some_and(|entry| entry.contender.may_own_contract()));
         is_used || inner.undecodable.iter().any(|plan| plan.namespace == secret.namespace)
     }
 
@@ -164,45 +211,70 @@ impl Index {
     }
 }
 
+/// A replica that stops leading counts no plans.
+impl Drop for Index {
+    fn drop(&mut self) {
+        self.metrics.reset();
+    }
+}
+
 impl Inner {
+    /// Replaces what is known of a plan. Returns what was known before, and what the change affects: other plans of the
+    /// tenant only if its holder changed, and a Secret only if the plan stopped using it.
+    fn replace(&mut self, key: &ObjectKey, after: Option<Entry>) -> (Option<Entry>, Affected) {
+        let before = self.plans.get(key);
+        let tenants = before.into_iter().chain(&after).map(|entry| entry.tenant.clone()).collect::<BTreeSet<_>>();
+        let holders = tenants.iter().map(|tenant| self.holder(tenant)).collect::<Vec<_>>();
+        let secret = |entry: &Entry| entry.contender.may_own_contract().then(|| entry.secret.clone());
+        let used = after.as_ref().and_then(secret);
+        let before = self.remove(key);
+        if let Some(after) = after {
+            self.insert(key.clone(), after);
+        }
+        let mut affected = Affected::default();
+        for (tenant, holder) in tenants.iter().zip(holders) {
+            if self.holder(tenant) != holder {
+                let plans = self.by_tenant.get(tenant).into_iter().flat_map(|tenant| &tenant.plans);
+                affected.plans.extend(plans.filter(|other| *other != key).cloned());
+            }
+        }
+        affected.secrets.extend(before.as_ref().and_then(secret).filter(|secret| used.as_ref() != Some(secret)));
+        (before, affected)
+    }
+
+    fn holder(&self, tenant: &str) -> Holder {
+        let (_, key) = self.by_tenant.get(tenant)?.claims.first_key_value()?;
+        Some((key.clone(), self.plans.get(key)?.contender.record.owned().cloned()))
+    }
+
     fn insert(&mut self, key: ObjectKey, entry: Entry) {
-        self.by_tenant.entry(entry.tenant.clone()).or_default().insert(key.clone());
+        let tenant = self.by_tenant.entry(entry.tenant.clone()).or_default();
+        tenant.plans.insert(key.clone());
+        if let Some(rank) = entry.contender.rank() {
+            tenant.claims.insert(rank, key.clone());
+        }
         self.by_secret.entry(entry.secret.clone()).or_default().insert(key.clone());
         self.plans.insert(key, entry);
     }
 
     fn remove(&mut self, key: &ObjectKey) -> Option<Entry> {
         let entry = self.plans.remove(key)?;
-        unlink(&mut self.by_tenant, &entry.tenant, key);
-        unlink(&mut self.by_secret, &entry.secret, key);
-        Some(entry)
-    }
-
-    /// Other plans of the tenant are affected only if a claim changed, and a Secret only if the plan stopped using it.
-    fn affected(&self, key: &ObjectKey, before: Option<&Entry>, after: Option<&Entry>) -> Affected {
-        let mut affected = Affected::default();
-        if before.map(|entry| &entry.contender) != after.map(|entry| &entry.contender) {
-            let tenants = before.into_iter().chain(after).map(|entry| &entry.tenant).collect::<BTreeSet<_>>();
-            let plans = tenants.into_iter().filter_map(|tenant| self.by_tenant.get(tenant)).flatten();
-            affected.plans = plans.filter(|other| *other != key).cloned().collect();
-        }
-        if let Some(before) = before.filter(|before| before.contender.record.has_finalizer()) {
-            let still_used =
-                after.is_some_and(|after| after.secret == before.secret && after.contender.record.has_finalizer());
-            if !still_used {
-                affected.secrets.push(before.secret.clone());
+        if let Some(tenant) = self.by_tenant.get_mut(&entry.tenant) {
+            tenant.plans.remove(key);
+            if let Some(rank) = entry.contender.rank() {
+                tenant.claims.remove(&rank);
+            }
+            if tenant.plans.is_empty() {
+                self.by_tenant.remove(&entry.tenant);
             }
         }
-        affected
-    }
-}
-
-fn unlink<K: std::hash::Hash + Eq>(index: &mut HashMap<K, BTreeSet<ObjectKey>>, at: &K, key: &ObjectKey) {
-    if let Some(keys) = index.get_mut(at) {
-        keys.remove(key);
-        if keys.is_empty() {
-            index.remove(at);
+        if let Some(plans) = self.by_secret.get_mut(&entry.secret) {
+            plans.remove(key);
+            if plans.is_empty() {
+                self.by_secret.remove(&entry.secret);
+            }
         }
+        Some(entry)
     }
 }
 

@@ -1,14 +1,14 @@
 use serde_json::json;
 
 use super::*;
-use crate::api::plan::CONTRACT_FINALIZER;
+use crate::api::plan::{CONTRACT_FINALIZER, OWNER_UID};
 
-fn plan(name: &str, version: u32, has_finalizer: bool) -> PremiumSupportPlan {
-    let finalizers = if has_finalizer { vec![CONTRACT_FINALIZER] } else { vec![] };
+fn plan(name: &str, version: u32, has_record: bool) -> PremiumSupportPlan {
+    let finalizers = if has_record { vec![CONTRACT_FINALIZER] } else { vec![] };
     serde_json::from_value(json!({
         "metadata": {
             "name": name, "namespace": "team", "uid": format!("uid-{name}"), "resourceVersion": version.to_string(),
-            "finalizers": finalizers,
+            "finalizers": finalizers, "annotations": { OWNER_UID: format!("uid-{name}") },
         },
         "spec": { "tenantID": "1".repeat(32), "credentialsSecretRef": { "name": "secret" } },
     }))
@@ -31,7 +31,7 @@ fn index(plans: &[PremiumSupportPlan]) -> Index {
 fn an_older_version_does_not_replace_a_newer_one() {
     let index = index(&[plan("a", 2, true)]);
     assert_eq!(index.put(&plan("a", 1, false)), Affected::default());
-    assert!(index.get(&key("a")).is_some_and(|plan| plan.has_finalizer && plan.version == 2));
+    assert!(index.get(&key("a")).is_some_and(|plan| plan.depends_on_secret && plan.version == 2));
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn a_plan_that_loses_its_finalizer_affects_its_secret() {
 fn a_plan_that_the_watch_removed_does_not_return_with_a_late_response() {
     let index = index(&[plan("a", 1, false)]);
     index.update(&plan("a", 2, true));
-    assert!(index.get(&key("a")).is_some_and(|plan| plan.has_finalizer));
+    assert!(index.get(&key("a")).is_some_and(|plan| plan.depends_on_secret));
     index.remove(&key("a"));
     assert_eq!(index.update(&plan("a", 3, true)), Affected::default());
     assert_eq!(index.get(&key("a")), None);

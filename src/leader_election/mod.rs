@@ -22,7 +22,7 @@ use tokio::time::Instant;
 pub use elector::LeaderElector;
 
 /// How long other replicas treat the Lease as valid after they observed its last change.
-const LEASE_DURATION: Duration = Duration::from_secs(15);
+pub const LEASE_DURATION: Duration = Duration::from_secs(15);
 /// How long the holder leads after its last renewal.
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// The interval between two attempts to acquire or renew the Lease.

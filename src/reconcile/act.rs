@@ -7,9 +7,9 @@
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
-use crate::api::plan::{CONTRACT_FINALIZER, PremiumSupportPlan};
+use crate::api::plan::{CONTRACT_FINALIZER, OWNER_UID, PremiumSupportPlan};
 use crate::domain::decide::{Command, RecordChange, ReleaseReason, StatusChange};
 use crate::domain::run_state::StepResult;
 use crate::reconcile::context::Context;
@@ -25,8 +25,10 @@ pub async fn execute(context: &Context, snapshot: &mut PlanSnapshot, command: &C
     let may_send = || context.leadership.holds_lease();
     match command {
         Command::AddSecretFinalizer => add_secret_finalizer(context, snapshot).await,
-        Command::AddFinalizer => add_finalizer(context, snapshot).await,
-        Command::RemoveFinalizer(reason) => remove_finalizer(context, snapshot, reason).await,
+        Command::OpenRecord => open_record(context, snapshot).await,
+        Command::RestoreRecord { announce } => restore_record(context, snapshot, *announce).await,
+        Command::CloseRecord(reason) => close_record(context, snapshot, reason).await,
+        Command::ObserveSpec => observe_spec(context, snapshot).await,
         Command::Create => {
             info!(plan = %snapshot.key, tenant = snapshot.plan.spec.tenant_id, "creating the contract");
             let outcome = context.fic.create(snapshot.access()?, snapshot.facts.menu, &may_send).await?;
@@ -47,11 +49,19 @@ async fn add_secret_finalizer(context: &Context, snapshot: &mut PlanSnapshot) ->
     Ok(StepResult::SecretFinalizerAdded)
 }
 
-async fn add_finalizer(context: &Context, snapshot: &mut PlanSnapshot) -> Result<StepResult, Error> {
+async fn open_record(context: &Context, snapshot: &mut PlanSnapshot) -> Result<StepResult, Error> {
     begin_secret_use(context, snapshot)?;
-    let finalizers = snapshot.plan.finalizers().iter().cloned().chain([CONTRACT_FINALIZER.to_owned()]).collect();
-    patch_finalizers(context, snapshot, finalizers).await?;
-    Ok(StepResult::FinalizerAdded)
+    add_marks(context, snapshot).await?;
+    Ok(StepResult::RecordOpened)
+}
+
+async fn restore_record(context: &Context, snapshot: &mut PlanSnapshot, announce: bool) -> Result<StepResult, Error> {
+    warn!(plan = %snapshot.key, "the finalizer or the annotation of the record was removed, restoring it");
+    add_marks(context, snapshot).await?;
+    if announce {
+        event::publish(context, &snapshot.plan, report::restore_event()).await;
+    }
+    Ok(StepResult::RecordRestored)
 }
 
 fn begin_secret_use(context: &Context, snapshot: &PlanSnapshot) -> Result<(), Error> {
@@ -59,36 +69,61 @@ fn begin_secret_use(context: &Context, snapshot: &PlanSnapshot) -> Result<(), Er
     Ok(context.secret_finalizer.begin_use(plan, &secret, snapshot.secret_version_number())?)
 }
 
-async fn remove_finalizer(
+async fn close_record(
     context: &Context,
     snapshot: &mut PlanSnapshot,
     reason: &ReleaseReason,
 ) -> Result<StepResult, Error> {
     let finalizers = snapshot.plan.finalizers().iter().filter(|name| *name != CONTRACT_FINALIZER).cloned().collect();
     info!(plan = %snapshot.key, ?reason, "removing the finalizer");
-    patch_finalizers(context, snapshot, finalizers).await?;
+    patch_marks(context, snapshot, finalizers, None).await?;
     if let Some(event) = report::release_event(reason) {
         event::publish(context, &snapshot.plan, event).await;
     }
-    Ok(StepResult::FinalizerRemoved)
+    Ok(StepResult::RecordClosed)
 }
 
-async fn patch_finalizers(
+async fn add_marks(context: &Context, snapshot: &mut PlanSnapshot) -> Result<(), Error> {
+    let others = snapshot.plan.finalizers().iter().filter(|name| *name != CONTRACT_FINALIZER).cloned();
+    let finalizers = others.chain([CONTRACT_FINALIZER.to_owned()]).collect();
+    let uid = snapshot.plan.metadata.uid.clone();
+    patch_marks(context, snapshot, finalizers, uid).await
+}
+
+/// Writes the finalizers and the annotation of the record in one request. `None` removes the annotation.
+async fn patch_marks(
     context: &Context,
     snapshot: &mut PlanSnapshot,
     finalizers: Vec<String>,
+    owner_uid: Option<String>,
 ) -> Result<(), Error> {
     context.require_lease()?;
     let patch = json!({ "metadata": {
         "uid": snapshot.plan.metadata.uid,
         "resourceVersion": snapshot.plan.metadata.resource_version,
         "finalizers": finalizers,
+        "annotations": { OWNER_UID: owner_uid },
     } });
     let plans = context.plans(&snapshot.key.namespace);
     let plan = plans.patch(&snapshot.key.name, &parameters(), &Patch::Merge(&patch)).await?;
     context.kubernetes_metrics.record_write("plan");
     snapshot.replace_plan(context, plan);
     Ok(())
+}
+
+/// Writes `observedGeneration`, and nothing else of the status.
+async fn observe_spec(context: &Context, snapshot: &mut PlanSnapshot) -> Result<StepResult, Error> {
+    context.require_lease()?;
+    let metadata = &snapshot.plan.metadata;
+    let patch = json!({
+        "metadata": { "uid": metadata.uid, "resourceVersion": metadata.resource_version },
+        "status": { "observedGeneration": metadata.generation },
+    });
+    let plans = context.plans(&snapshot.key.namespace);
+    let plan = plans.patch_status(&snapshot.key.name, &parameters(), &Patch::Merge(&patch)).await?;
+    context.kubernetes_metrics.record_write("plan");
+    snapshot.replace_plan(context, plan);
+    Ok(StepResult::SpecObserved)
 }
 
 /// Writes the status if it differs from the current one, and publishes the Events of the change.
@@ -100,10 +135,10 @@ pub async fn write_status(
     snapshot: &mut PlanSnapshot,
     change: &StatusChange,
 ) -> Result<Option<StepResult>, Error> {
-    let status = report::status(&snapshot.plan, change, context.clock.wall());
+    let status = report::status(&snapshot.plan, change, context.clock.moment());
     if snapshot.plan.status.as_ref() != Some(&status) {
         context.require_lease()?;
-        let events = report::events(&snapshot.plan, change);
+        let events = report::events(&snapshot.plan, change, context.clock.moment());
         let written = patch_status(context, snapshot, change, &json!(status)).await?;
         debug!(plan = %snapshot.key, reason = change.state.reason().as_str(), "wrote the status");
         snapshot.replace_plan(context, written);

@@ -17,6 +17,7 @@ use crate::leader_election::Leadership;
 use crate::metrics::KubernetesMetrics;
 use crate::reconcile::error::Error;
 use crate::reconcile::metrics::ReconcileMetrics;
+use crate::reconcile::purchase_guard::PurchaseGuard;
 use crate::reconcile::state::PlanStates;
 use crate::secret_finalizer::SecretFinalizer;
 
@@ -48,6 +49,8 @@ pub struct Context {
     pub clock: Clock,
     /// What is kept of each plan between reconciles.
     pub states: PlanStates,
+    /// Limits how many lost contracts are bought again.
+    pub purchase_guard: PurchaseGuard,
     /// Whether the process is shutting down: a reconcile finishes its request and starts no other.
     pub stopping: AtomicBool,
     /// Whether the log already says that the CRD cannot be read.
@@ -80,8 +83,17 @@ impl Context {
         self.publish(self.index.update(plan), plan);
     }
 
+    /// Whether this process sent a create request for a plan that FIC may have accepted.
+    pub(super) fn set_create_open(&self, key: &ObjectKey, uid: &str, open: bool) {
+        self.triggers.enqueue_affected(self.index.set_create_open(key, uid, open));
+    }
+
     /// The index comes first: from then on it shows the use of a Secret that [`SecretFinalizer`] knew of until now.
     fn publish(&self, affected: Affected, plan: &PremiumSupportPlan) {
+        let recreated = plan.status.as_ref().and_then(|status| status.last_recreation_time.as_ref());
+        if let (Some(uid), Some(recreated)) = (&plan.metadata.uid, recreated) {
+            self.purchase_guard.observe(uid, recreated.0, self.clock.wall());
+        }
         self.triggers.enqueue_affected(affected);
         self.secret_finalizer.plan_updated(&ObjectKey::of(plan));
     }

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::fic::NotLeader;
 use crate::secret_finalizer;
+use crate::text;
 
 /// Why a reconcile was aborted.
 #[derive(Debug, Error, IntoStaticStr)]
@@ -27,6 +28,10 @@ pub enum Error {
     /// The process is shutting down.
     #[error("the operator is shutting down")]
     Stopping,
+    /// The API server refuses the write, and will refuse it again: its message.
+    #[error("the API server refuses the write: {0}")]
+    #[strum(serialize = "write_refused")]
+    Refused(Box<str>),
     /// A request to the API server failed.
     #[error("the request to the API server failed")]
     #[strum(serialize = "kubernetes_error")]
@@ -42,7 +47,13 @@ impl Error {
     pub fn leaves_in_doubt(&self) -> bool {
         match self {
             Self::Kubernetes(_) => true,
-            Self::Conflict | Self::Gone | Self::SecretBusy | Self::NotLeader | Self::Stopping | Self::Bug(_) => false,
+            Self::Conflict
+            | Self::Gone
+            | Self::SecretBusy
+            | Self::NotLeader
+            | Self::Stopping
+            | Self::Refused(_)
+            | Self::Bug(_) => false,
         }
     }
 
@@ -55,13 +66,14 @@ impl Error {
 
 impl From<kube::Error> for Error {
     fn from(error: kube::Error) -> Self {
-        // A deleted object is a change like any other.
-        if let kube::Error::Api(status) = &error
-            && (status.code == 409 || status.code == 404)
-        {
-            return Self::Conflict;
+        let kube::Error::Api(status) = &error else { return Self::Kubernetes(error) };
+        match status.code {
+            // A deleted object is a change like any other.
+            404 | 409 => Self::Conflict,
+            // An admission policy, a missing right, a quota, or an object that the API server finds invalid.
+            400 | 403 | 405 | 413 | 422 => Self::Refused(text::sanitize_message(&status.message, &[])),
+            _ => Self::Kubernetes(error),
         }
-        Self::Kubernetes(error)
     }
 }
 
@@ -71,7 +83,7 @@ impl From<secret_finalizer::Error> for Error {
             secret_finalizer::Error::Conflict => Self::Conflict,
             secret_finalizer::Error::Releasing => Self::SecretBusy,
             secret_finalizer::Error::NotLeader => Self::NotLeader,
-            secret_finalizer::Error::Kubernetes(error) => Self::Kubernetes(error),
+            secret_finalizer::Error::Kubernetes(error) => error.into(),
         }
     }
 }

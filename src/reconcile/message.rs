@@ -7,9 +7,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::api::credentials::SecretDefect;
+use crate::clock::Moment;
 use crate::domain::contract::ContractId;
 use crate::domain::error::FicError;
-use crate::domain::ready_state::{AbolishProgress, ReadyState};
+use crate::domain::ready_state::{AbolishProgress, LossCause, ReadyState};
 
 /// The maximum length of a message in bytes. The note of an Event may have 1,024.
 pub(crate) const MAX_LENGTH: usize = 990;
@@ -25,6 +26,8 @@ pub struct Subject<'a> {
     pub secret: &'a str,
     /// Whether the plan is being deleted.
     pub deleting: bool,
+    /// The current time.
+    pub moment: Moment,
 }
 
 /// The message of the `Ready` condition.
@@ -86,18 +89,39 @@ fn sentences(state: &ReadyState, subject: Subject<'_>) -> String {
             "Tenant {tenant} has no Premium contract. managementPolicy is Observe, so the operator does not buy one and checks the tenant \
              periodically. To buy a contract, set managementPolicy: Manage."
         ),
+        ReadyState::Suspended if subject.deleting => {
+            "The plan is being deleted while it is suspended, so it remains. The operator sends no requests for it and changes nothing. To \
+             continue with the deletion, set suspend: false; to keep the contract, also set deletionPolicy: Retain."
+                .into()
+        }
         ReadyState::Suspended => {
             "The plan is suspended. The operator sends no requests for it and changes nothing. To resume, set suspend: false.".into()
         }
-        ReadyState::AlreadyContracted { id, replaced } => already_contracted(id.as_ref(), replaced.as_ref(), tenant),
-        ReadyState::ContractLost { id } => format!(
+        ReadyState::OrderConflict { message } => format!(
+            "FIC refused the create request for tenant {tenant} with a conflict{}, and the tenant has no contract. Another order is in progress. \
+             The operator tries again with exponential backoff. If this lasts, contact NTT support.",
+            quoted(message)
+        ),
+        ReadyState::AlreadyContracted { id, replaced } => already_contracted(id, replaced.as_ref(), tenant),
+        ReadyState::ContractNotFound { id, lost_from } => format!(
+            "FIC does not show contract {id}, which was active before. The operator keeps checking. From {} on the contract counts as lost, and \
+             recreationPolicy applies. If the contract exists, check the network and the endpoints of the operator.",
+            subject.moment.wall_at(*lost_from).strftime("%Y-%m-%dT%H:%M:%SZ")
+        ),
+        ReadyState::ContractLost { id, cause: LossCause::Policy } => format!(
             "Contract {id} was abolished outside of Kubernetes, and recreationPolicy is Never. To buy it again, set recreationPolicy: IfLost. \
              Otherwise delete the plan."
         ),
-        ReadyState::TenantClaimed { holder } => format!(
-            "PremiumSupportPlan {holder} holds tenant {tenant}, and only one plan can hold a tenant. The operator sends no requests for this \
-             plan, and continues with it when the other plan is deleted. Delete this plan; or delete the other one, which abolishes its contract \
-             unless it has deletionPolicy: Retain."
+        ReadyState::ContractLost { id, cause: LossCause::Guard { limit } } => format!(
+            "Contract {id} is gone, and the operator has already bought {limit} lost contracts again within an hour \
+             (--max-recreations-per-hour). Many contracts gone at once may be a fault, so the operator does not buy this one. Check whether the \
+             contract is really gone. To buy it again, change the annotation fic.ntt.com/reconcile-requested-at. Otherwise delete the plan."
+        ),
+        ReadyState::TenantClaimed { holder } => tenant_claimed(holder, subject),
+        ReadyState::WriteRefused { message } => format!(
+            "The API server refuses a write that the operator needs{}. Allow it in the admission policies, the RBAC rules and the quotas of \
+             namespace \"{namespace}\". The operator tries again with exponential backoff.",
+            quoted(message)
         ),
         ReadyState::OperationFailed { id, cause } => operation_failed(id, cause.as_deref(), subject.deleting),
         ReadyState::OperationTimedOut { id, timeout } => format!(
@@ -136,16 +160,26 @@ fn abolishing(progress: &AbolishProgress, tenant: &str) -> String {
     }
 }
 
-fn already_contracted(id: Option<&ContractId>, replaced: Option<&ContractId>, tenant: &str) -> String {
-    let what = match (id, replaced) {
-        (Some(id), Some(own)) => format!("Contract {own} is gone, and tenant {tenant} has contract {id} instead"),
-        (Some(id), None) => format!("Tenant {tenant} already has contract {id}"),
-        (None, _) => {
-            return format!(
-                "FIC refused the create request for tenant {tenant} with a conflict, but does not list a contract yet. The operator retries with \
-                 exponential backoff."
-            );
-        }
+/// The holder may be in a namespace that the reader must not know of.
+fn tenant_claimed(holder: &str, subject: Subject<'_>) -> String {
+    let Subject { tenant, namespace, .. } = subject;
+    let which = match holder.split_once('/') {
+        Some((of, name)) if of == namespace => format!("PremiumSupportPlan \"{name}\" holds tenant {tenant}"),
+        Some(_) | None => format!(
+            "A PremiumSupportPlan in another namespace holds tenant {tenant} (a cluster admin finds it with: kubectl get psplan -A \
+             --field-selector spec.tenantID={tenant})"
+        ),
+    };
+    format!(
+        "{which}, and only one plan can hold a tenant. The operator sends no requests for this plan, and continues with it when the other plan is \
+         deleted. Delete this plan; or delete the other one, which abolishes its contract unless it has deletionPolicy: Retain."
+    )
+}
+
+fn already_contracted(id: &ContractId, replaced: Option<&ContractId>, tenant: &str) -> String {
+    let what = match replaced {
+        Some(own) => format!("Contract {own} is gone, and tenant {tenant} has contract {id} instead"),
+        None => format!("Tenant {tenant} already has contract {id}"),
     };
     format!(
         "{what}, which this plan did not create. The operator does not change it. To adopt it, set adoptionPolicy: IfPresent. To only report \

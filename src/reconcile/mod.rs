@@ -16,6 +16,7 @@ pub mod event;
 pub mod message;
 pub mod metrics;
 pub mod observe;
+pub mod purchase_guard;
 pub mod report;
 pub mod snapshot;
 pub mod state;
@@ -27,6 +28,7 @@ use tracing::{debug, error, info, warn};
 use crate::api::plan::PremiumSupportPlan;
 use crate::backoff::{self, jitter};
 use crate::domain::decide::{Facts, Requeue, Step, decide};
+use crate::domain::facts::Record;
 use crate::domain::memory::Memory;
 use crate::domain::run_state::{RunState, StepResult};
 use crate::text;
@@ -57,6 +59,27 @@ pub async fn reconcile(plan: PremiumSupportPlan, context: &Context) -> Option<Du
     wait
 }
 
+/// Reconciles a plan again after a reconcile that panicked: a bug. What that one did is not known, so the plan is treated
+/// as by a new process. Other plans are not affected.
+pub fn after_panic(plan: PremiumSupportPlan, context: &Context, started: Instant) -> Option<Duration> {
+    let snapshot = PlanSnapshot::new(context, plan);
+    let (uid, now) = (snapshot.uid(), context.clock.uptime());
+    let before = context.states.get(uid);
+    let memory = match &before {
+        Some(state) => state.memory.after_panic(&snapshot.facts, now),
+        None => Memory::new(&snapshot.facts, now),
+    };
+    context.secret_finalizer.end_use(&snapshot.key, true);
+    context.set_create_open(&snapshot.key, uid, memory.create.is_open_here());
+    let wait = backoff::after(memory.failures);
+    error!(plan = %snapshot.key, ?wait, "the reconcile panicked, retrying with backoff; please report this bug");
+    let written_version = before.map_or(0, |state| state.written_version);
+    let inputs = Some(snapshot.inputs());
+    context.states.put(uid, PlanState { memory, inputs, due_at: Some(now.saturating_add(wait)), written_version });
+    context.metrics.record("panic", started.elapsed());
+    Some(wait)
+}
+
 /// Whether a reconcile is due.
 enum Due {
     /// It is, with what is kept of the plan.
@@ -68,7 +91,10 @@ enum Due {
 fn due_state(context: &Context, snapshot: &PlanSnapshot) -> Due {
     let now = context.clock.uptime();
     let Some(mut state) = context.states.get(snapshot.uid()) else {
-        let memory = Memory::new(&snapshot.facts, now);
+        let mut memory = Memory::new(&snapshot.facts, now);
+        if snapshot.facts.record == Record::Open && context.index.changed_since_sync(snapshot.version()) {
+            memory.expect_other_process(&context.settings, now);
+        }
         return Due::Now(Box::new(PlanState { memory, inputs: None, due_at: None, written_version: 0 }));
     };
     if snapshot.version().is_some_and(|cached| cached < state.written_version) {
@@ -83,7 +109,7 @@ fn due_state(context: &Context, snapshot: &PlanSnapshot) -> Due {
     } else if state.inputs.is_some() {
         state.memory.inputs_changed();
     }
-    state.memory.start_reconcile(&snapshot.facts);
+    state.memory.start_reconcile(&snapshot.facts, &context.settings, now);
     Due::Now(Box::new(state))
 }
 
@@ -99,7 +125,7 @@ async fn run_steps(context: &Context, snapshot: &mut PlanSnapshot, memory: &mut 
     let mut run = RunState::default();
     for _ in 0..MAX_STEPS {
         // The inputs of this decision. A write may return a change that no decision has considered yet.
-        let inputs = snapshot.inputs();
+        let mut inputs = snapshot.inputs();
         let step = decide(&Facts {
             now: context.clock.uptime(),
             settings: &context.settings,
@@ -109,32 +135,58 @@ async fn run_steps(context: &Context, snapshot: &mut PlanSnapshot, memory: &mut 
             memory,
             run: &run,
         });
-        if step.opens_record() {
+        let result = execute(context, snapshot, &step).await;
+        if step.opens_record() && may_be_written(&result) {
             memory.mark_record_open();
         }
-        let result = match &step {
-            Step::Query(_) | Step::Command(_) if context.is_stopping() => return Err(Error::Stopping),
-            Step::Query(query) => Some(observe::execute(context, snapshot, query).await?),
-            Step::Command(command) => Some(act::execute(context, snapshot, command).await?),
-            Step::Report(change) | Step::Done { status: Some(change), .. } => {
-                act::write_status(context, snapshot, change).await?
-            }
-            Step::Done { status: None, .. } => None,
-        };
-        if let Some(result) = result {
+        // An adoption whose outcome is unknown is not assumed: the contract may belong to somebody else.
+        if let (Ok(_), Some(id)) = (&result, step.records_contract()) {
+            memory.mark_owned(id);
+        }
+        if let Some(result) = result? {
             learn(context, snapshot, memory, &mut run, &result);
         }
-        if let Step::Done { requeue, .. } = step {
+        if let Step::Done { status, requeue } = step {
             memory.end_reconcile(requeue.uses_backoff());
+            if status.is_some() {
+                // The record as this process wrote it is not a change.
+                inputs.record.clone_from(&snapshot.facts.record);
+            }
             return Ok(Finished { requeue, inputs });
         }
     }
     Err(Error::Bug("the decision never ends"))
 }
 
+/// Whether a write took effect, or may have.
+fn may_be_written(result: &Result<Option<StepResult>, Error>) -> bool {
+    match result {
+        Ok(Some(StepResult::WriteRefused(_))) => false,
+        Ok(_) => true,
+        Err(error) => error.leaves_in_doubt(),
+    }
+}
+
+async fn execute(context: &Context, snapshot: &mut PlanSnapshot, step: &Step) -> Result<Option<StepResult>, Error> {
+    match step {
+        Step::Query(_) | Step::Command(_) if context.is_stopping() => Err(Error::Stopping),
+        Step::Query(query) => observe::execute(context, snapshot, query).await.map(Some),
+        Step::Command(command) => match act::execute(context, snapshot, command).await {
+            // It stays so, and the plan reports it. Every other error is a matter of trying again.
+            Err(Error::Refused(message)) => Ok(Some(StepResult::WriteRefused(message))),
+            result => result.map(Some),
+        },
+        Step::Report(change) | Step::Done { status: Some(change), .. } => {
+            act::write_status(context, snapshot, change).await
+        }
+        Step::Done { status: None, .. } => Ok(None),
+    }
+}
+
 fn learn(context: &Context, snapshot: &PlanSnapshot, memory: &mut Memory, run: &mut RunState, result: &StepResult) {
     memory.learn(result, &snapshot.facts, &context.settings, context.clock.uptime());
     run.learn(result);
+    context.set_create_open(&snapshot.key, snapshot.uid(), memory.create.is_open_here());
 }
 
 /// Stores the state of the plan, and returns when to reconcile it again.
@@ -186,7 +238,7 @@ fn wait_after_error(snapshot: &PlanSnapshot, memory: &mut Memory, error: &Error)
             memory.end_reconcile(true);
             backoff::after(memory.failures)
         }
-        Error::Kubernetes(_) => {
+        Error::Kubernetes(_) | Error::Refused(_) => {
             warn!(plan = %snapshot.key, error = %text::error_chain(error), "reconcile failed, retrying with backoff");
             memory.end_reconcile(true);
             backoff::after(memory.failures)

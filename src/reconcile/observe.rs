@@ -13,8 +13,9 @@ use tracing::warn;
 use crate::api::crd;
 use crate::api::credentials::SECRET_TYPE;
 use crate::api::key::ObjectKey;
+use crate::api::plan::PremiumSupportPlan;
 use crate::domain::decide::Query;
-use crate::domain::facts::Claim;
+use crate::domain::facts::{Claim, PlanFacts};
 use crate::domain::run_state::{CrdState, SecretAbsence, StepResult};
 use crate::index::claim::{Contender, claim_of};
 use crate::index::triggers::WatchedPlan;
@@ -31,6 +32,11 @@ pub async fn execute(context: &Context, snapshot: &mut PlanSnapshot, query: &Que
         Query::Secret => StepResult::SecretAbsence(read_secret_absence(context, snapshot).await?),
         Query::Holder => StepResult::Holder(read_holder(context, snapshot).await?),
         Query::Crd => StepResult::Crd(read_crd(context).await?),
+        Query::Recreation { lost, approved } => {
+            let (limit, now) = (context.settings.max_recreations_per_hour, context.clock.wall());
+            let limit = limit.unwrap_or(u32::MAX);
+            StepResult::Recreation(context.purchase_guard.request(snapshot.uid(), lost, *approved, limit, now))
+        }
         Query::List => StepResult::Listed(context.fic.list(snapshot.access()?).await),
         Query::Show(id) => StepResult::Shown(context.fic.show(snapshot.access()?, id).await),
         Query::OperationError(id) => {
@@ -56,12 +62,22 @@ async fn read_holder(context: &Context, snapshot: &mut PlanSnapshot) -> Result<C
         // A plan that cannot be decoded has no tenant that could be trusted, so it claims nothing.
         plans.extend(api.list(&of_tenant).await?.items.into_iter().filter_map(|guard| guard.0.ok()));
     }
-    let contenders = plans.iter().map(|plan| (ObjectKey::of(plan), Contender::of(plan))).collect::<Vec<_>>();
+    let contender = |plan: &PremiumSupportPlan| {
+        let (key, contender) = (ObjectKey::of(plan), Contender::of(plan));
+        let is_create_open = context.index.is_create_open(&key, &contender.uid);
+        (key, Contender { is_create_open, ..contender })
+    };
+    let contenders = plans.iter().map(contender).collect::<Vec<_>>();
     let claim = claim_of(&snapshot.key, contenders.iter().map(|(key, contender)| (key, contender)));
     let uid = snapshot.plan.metadata.uid.clone();
     let current = plans.into_iter().find(|plan| plan.metadata.uid == uid).ok_or(Error::Gone)?;
     if ObjectKey::of_secret(&current) != snapshot.secret_key() || snapshot.is_secret_newly_deleted(context) {
         // A contract is bought with the Secret that the plan refers to now, and not with one that is being deleted.
+        return Err(Error::Conflict);
+    }
+    let facts = PlanFacts::of(&current);
+    if (facts.marks, &facts.record) != (snapshot.facts.marks, &snapshot.facts.record) {
+        // What this reconcile has read and remembers is about another record.
         return Err(Error::Conflict);
     }
     snapshot.replace_plan(context, current);

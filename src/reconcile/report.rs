@@ -3,10 +3,10 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::ResourceExt;
 
 use crate::api::condition::{ConditionStatus, Progress, READY, RECONCILING, Reason, STALLED};
-use crate::api::plan::{PremiumSupportPlan, PremiumSupportPlanStatus, RECONCILE_REQUESTED_AT};
+use crate::api::plan::{CONTRACT_FINALIZER, OWNER_UID, PremiumSupportPlan, PremiumSupportPlanStatus};
+use crate::clock::Moment;
 use crate::domain::contract::Contract;
 use crate::domain::decide::{ContractDisplay, RecordChange, ReleaseReason, RetainCause, StatusChange};
 use crate::reconcile::event::{EventType, PlanEvent};
@@ -14,10 +14,10 @@ use crate::reconcile::message::{self, Subject};
 
 /// The status of a plan after a change.
 #[must_use]
-pub fn status(plan: &PremiumSupportPlan, change: &StatusChange, now: Timestamp) -> PremiumSupportPlanStatus {
+pub fn status(plan: &PremiumSupportPlan, change: &StatusChange, moment: Moment) -> PremiumSupportPlanStatus {
     let mut status = plan.status.clone().unwrap_or_default();
     status.observed_generation = plan.metadata.generation;
-    status.last_handled_reconcile_at = plan.annotations().get(RECONCILE_REQUESTED_AT).cloned();
+    status.last_handled_reconcile_at = plan.reconcile_requested_at().map(Into::into);
     match &change.display {
         ContractDisplay::Unchanged => {}
         ContractDisplay::Contract(contract) => show(&mut status, Some(contract)),
@@ -25,12 +25,25 @@ pub fn status(plan: &PremiumSupportPlan, change: &StatusChange, now: Timestamp) 
     }
     match &change.record {
         RecordChange::Keep => {}
-        RecordChange::Purchased(id) | RecordChange::Adopted(id) | RecordChange::Watched(id) => {
+        RecordChange::Purchased(id) | RecordChange::Adopted(id) => {
             status.id = Some(id.to_string());
+            status.owner_uid.clone_from(&plan.metadata.uid);
         }
-        RecordChange::Forget | RecordChange::Lost(_) => status.id = None,
+        RecordChange::Watched(id) => {
+            status.id = Some(id.to_string());
+            status.owner_uid = None;
+        }
+        RecordChange::Forget => {
+            status.id = None;
+            status.owner_uid = None;
+        }
+        RecordChange::Lost(_) => {
+            status.id = None;
+            status.owner_uid = None;
+            status.last_recreation_time = Some(Time(to_the_second(moment.wall)));
+        }
     }
-    status.conditions = conditions(plan, change, &status.conditions, now);
+    status.conditions = conditions(plan, change, &status.conditions, moment);
     status
 }
 
@@ -41,15 +54,16 @@ fn show(status: &mut PremiumSupportPlanStatus, contract: Option<&Contract>) {
     status.menus = contract.map(|contract| contract.menus.clone()).filter(|menus| !menus.is_empty());
 }
 
-/// `Ready` is part of every report. `Reconciling` and `Stalled` are present only while True, as kstatus expects.
+/// `Ready` is part of every report. `Reconciling` and `Stalled` are present only while True, as kstatus expects. The
+/// conditions of other controllers stay.
 fn conditions(
     plan: &PremiumSupportPlan,
     change: &StatusChange,
     before: &[Condition],
-    now: Timestamp,
+    moment: Moment,
 ) -> Vec<Condition> {
     let (ready, reason) = change.state.condition();
-    let message = message::message(&change.state, subject(plan));
+    let message = message::message(&change.state, subject(plan, moment));
     let condition = |type_: &str, status: ConditionStatus| {
         let unchanged = before.iter().find(|old| old.type_ == type_ && old.status == status.as_str());
         Condition {
@@ -59,10 +73,12 @@ fn conditions(
             message: message.clone(),
             observed_generation: plan.metadata.generation,
             last_transition_time: unchanged
-                .map_or_else(|| Time(to_the_second(now)), |old| old.last_transition_time.clone()),
+                .map_or_else(|| Time(to_the_second(moment.wall)), |old| old.last_transition_time.clone()),
         }
     };
-    let mut conditions = vec![condition(READY, ready)];
+    let others = before.iter().filter(|old| ![READY, RECONCILING, STALLED].contains(&old.type_.as_str())).cloned();
+    let mut conditions = others.collect::<Vec<_>>();
+    conditions.push(condition(READY, ready));
     match reason.progress() {
         Progress::Settled => {}
         Progress::Reconciling => conditions.push(condition(RECONCILING, ConditionStatus::True)),
@@ -71,8 +87,9 @@ fn conditions(
     conditions
 }
 
-fn subject(plan: &PremiumSupportPlan) -> Subject<'_> {
+fn subject(plan: &PremiumSupportPlan, moment: Moment) -> Subject<'_> {
     Subject {
+        moment,
         tenant: &plan.spec.tenant_id,
         namespace: plan.metadata.namespace.as_deref().unwrap_or_default(),
         secret: &plan.spec.credentials_secret_ref.name,
@@ -88,7 +105,7 @@ fn to_the_second(now: Timestamp) -> Timestamp {
 /// The Events of a status change: what happened to the contract, and the transition to Contracted or to a Stalled
 /// reason.
 #[must_use]
-pub fn events(plan: &PremiumSupportPlan, change: &StatusChange) -> Vec<PlanEvent> {
+pub fn events(plan: &PremiumSupportPlan, change: &StatusChange, moment: Moment) -> Vec<PlanEvent> {
     let mut events = Vec::from_iter(record_event(&change.record));
     let reason = change.state.reason();
     let is_new = plan.ready_condition().is_none_or(|old| old.reason != reason.as_str());
@@ -96,7 +113,7 @@ pub fn events(plan: &PremiumSupportPlan, change: &StatusChange) -> Vec<PlanEvent
         events.push(PlanEvent {
             type_: if reason == Reason::Contracted { EventType::Normal } else { EventType::Warning },
             reason: reason.as_str(),
-            note: message::message(&change.state, subject(plan)),
+            note: message::message(&change.state, subject(plan, moment)),
             action: "Reconcile",
         });
     }
@@ -120,12 +137,26 @@ fn record_event(record: &RecordChange) -> Option<PlanEvent> {
     }
 }
 
-/// The Event of a removed finalizer, if there is something to report.
+/// The Event of a record whose marks were restored.
+#[must_use]
+pub fn restore_event() -> PlanEvent {
+    PlanEvent {
+        type_: EventType::Normal,
+        reason: "RecordRestored",
+        note: format!(
+            "The finalizer {CONTRACT_FINALIZER} or the annotation {OWNER_UID} was removed from this plan. The operator added \
+             it again, because the contract of the plan would be left behind without it."
+        ),
+        action: "Restore",
+    }
+}
+
+/// The Event of a closed record, if there is something to report.
 #[must_use]
 pub fn release_event(reason: &ReleaseReason) -> Option<PlanEvent> {
     let normal = |reason, note| Some(PlanEvent { type_: EventType::Normal, reason, note, action: "Delete" });
     match reason {
-        ReleaseReason::NothingBought | ReleaseReason::Yielded => None,
+        ReleaseReason::NoRecord | ReleaseReason::NothingBought | ReleaseReason::Yielded => None,
         ReleaseReason::Abolished { id, other: None } => normal("Abolished", format!("Contract {id} is abolished.")),
         ReleaseReason::Abolished { id, other: Some(other) } => normal(
             "Abolished",

@@ -1,11 +1,9 @@
 //! A plan, its Secret and its claim during a reconcile: read from the caches first, then replaced by what writes and
 //! live reads return.
 
-use kube::ResourceExt;
-
 use crate::api::credentials::Credentials;
 use crate::api::key::{ObjectKey, parse_resource_version, resource_version};
-use crate::api::plan::{PremiumSupportPlan, RECONCILE_REQUESTED_AT};
+use crate::api::plan::PremiumSupportPlan;
 use crate::domain::facts::{Claim, PlanFacts, SecretState};
 use crate::fic::Access;
 use crate::reconcile::context::Context;
@@ -114,9 +112,10 @@ impl PlanSnapshot {
         let fingerprint = self.access.as_ref().map(|access| access.credentials.fingerprint);
         ReconcileInputs {
             generation: self.plan.metadata.generation,
-            requested_at: self.plan.annotations().get(RECONCILE_REQUESTED_AT).cloned(),
+            requested_at: self.plan.reconcile_requested_at().map(Into::into),
             deleting: self.facts.deleting,
-            has_finalizer: self.facts.record.has_finalizer(),
+            marks: self.facts.marks,
+            record: self.facts.record.clone(),
             secret: SecretInputs::new(&self.secret, fingerprint, &self.facts.record),
             claim: self.claim.clone(),
         }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::domain::facts::{Claim, Record, SecretState, Uptime};
+use crate::domain::facts::{Claim, Marks, Record, SecretState, Uptime};
 use crate::domain::memory::Memory;
 
 /// The states by UID of the plan: a recreated plan of the same name is another plan.
@@ -34,8 +34,10 @@ pub struct ReconcileInputs {
     pub requested_at: Option<String>,
     /// Whether the plan is being deleted.
     pub deleting: bool,
-    /// Whether the plan carries the finalizer.
-    pub has_finalizer: bool,
+    /// The marks of the record.
+    pub marks: Marks,
+    /// The record. A user may remove it from the status.
+    pub record: Record,
     /// The Secret.
     pub secret: SecretInputs,
     /// Which plan holds the tenant.
@@ -56,7 +58,7 @@ impl SecretInputs {
     pub(super) fn new(state: &SecretState, fingerprint: Option<u64>, record: &Record) -> Self {
         let mut state = state.clone();
         if let SecretState::Found { has_finalizer, .. } = &mut state {
-            *has_finalizer |= !record.has_finalizer();
+            *has_finalizer |= !record.is_present();
         }
         Self { state, fingerprint }
     }

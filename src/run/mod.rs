@@ -20,7 +20,7 @@ use crate::fic::metrics::FicMetrics;
 use crate::fic::{Endpoints, FicClient, Limits};
 use crate::health::{self, Health};
 use crate::index::scope::Scope;
-use crate::leader_election::{LeaderElector, Leadership};
+use crate::leader_election::{LEASE_DURATION, LeaderElector, Leadership};
 use crate::metrics;
 
 /// Why the operator cannot start or continue.
@@ -95,6 +95,10 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
             poll_interval: arguments.poll_interval,
             resync_interval: arguments.resync_interval,
             operation_timeout: arguments.operation_timeout,
+            loss_patience: arguments.loss_patience,
+            max_recreations_per_hour: (arguments.max_recreations_per_hour > 0)
+                .then_some(arguments.max_recreations_per_hour),
+            lease_duration: LEASE_DURATION,
         },
         concurrency: arguments.concurrency,
         metrics,

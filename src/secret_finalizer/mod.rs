@@ -101,7 +101,7 @@ impl SecretFinalizer {
     pub fn begin_use(&self, plan: &ObjectKey, secret: &ObjectKey, version: Option<u64>) -> Result<(), Error> {
         let mut state = self.lock();
         let indexed = self.index.get(plan);
-        let depends = indexed.as_ref().is_some_and(|plan| plan.has_finalizer);
+        let depends = indexed.as_ref().is_some_and(|plan| plan.depends_on_secret);
         if state.releases.may_be_released(secret, version) && !(depends && state.releases.is_in_doubt(secret)) {
             return Err(Error::Releasing);
         }

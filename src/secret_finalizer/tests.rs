@@ -5,15 +5,16 @@ use serde_json::json;
 
 use super::release::Outcome;
 use super::*;
-use crate::api::plan::{CONTRACT_FINALIZER, PremiumSupportPlan};
+use crate::api::plan::{CONTRACT_FINALIZER, OWNER_UID, PremiumSupportPlan};
 use crate::index::metrics::PlanMetrics;
 use crate::index::triggers::Queues;
 
-fn plan(version: u32, has_finalizer: bool) -> PremiumSupportPlan {
-    let finalizers = if has_finalizer { vec![CONTRACT_FINALIZER] } else { vec![] };
+fn plan(version: u32, has_record: bool) -> PremiumSupportPlan {
+    let finalizers = if has_record { vec![CONTRACT_FINALIZER] } else { vec![] };
     serde_json::from_value(json!({
         "metadata": {
             "name": "plan", "namespace": "team", "uid": "1", "resourceVersion": version.to_string(), "finalizers": finalizers,
+            "annotations": { OWNER_UID: "1" },
         },
         "spec": { "tenantID": "1".repeat(32), "credentialsSecretRef": { "name": "secret" } },
     }))

@@ -60,7 +60,7 @@ impl Usage {
         if is_same && (current.in_progress || current.in_doubt_at.is_some()) {
             return None;
         }
-        let depends = is_same && indexed.is_some_and(|indexed| indexed.has_finalizer);
+        let depends = is_same && indexed.is_some_and(|indexed| indexed.depends_on_secret);
         self.0.remove(plan).map(|ended| ended.secret).filter(|_| !depends)
     }
 }

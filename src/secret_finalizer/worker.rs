@@ -15,6 +15,7 @@ use crate::api::credentials::CredentialsSecret;
 use crate::api::key::{ObjectKey, resource_version};
 use crate::api::plan::PremiumSupportPlan;
 use crate::backoff;
+use crate::domain::facts::Record;
 use crate::secret_finalizer::release::Outcome;
 use crate::secret_finalizer::{Error, SecretFinalizer, has_finalizer};
 use crate::text;
@@ -99,13 +100,13 @@ impl SecretFinalizer {
         self.lock().releases.end(secret, outcome);
     }
 
-    /// Whether any plan of the namespace with the finalizer refers to the Secret, whatever its labels, according to a
+    /// Whether any plan of the namespace with a record refers to the Secret, whatever its labels, according to a
     /// live list. A plan that cannot be decoded may.
     async fn is_used_by_any(&self, secret: &ObjectKey) -> Result<bool, kube::Error> {
         let api = Api::<DeserializeGuard<PremiumSupportPlan>>::namespaced(self.client.clone(), &secret.namespace);
         let plans = api.list(&ListParams::default()).await?.items;
         Ok(plans.iter().any(|guard| match &guard.0 {
-            Ok(plan) => plan.has_contract_finalizer() && ObjectKey::of_secret(plan) == *secret,
+            Ok(plan) => Record::of(plan).is_present() && ObjectKey::of_secret(plan) == *secret,
             Err(_) => true,
         }))
     }

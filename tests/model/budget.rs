@@ -19,6 +19,8 @@ pub struct Budget {
     pub edits: u8,
     /// A user deletes the Secret, or creates it again.
     pub secret_changes: u8,
+    /// A user or a tool adds or removes marks of a record, or wipes the status of a plan.
+    pub record_changes: u8,
     /// A user deletes the CRD.
     pub uninstalls: u8,
 }
@@ -40,6 +42,7 @@ impl Budget {
             refusals: one_more(self.refusals),
             edits: one_more(self.edits),
             secret_changes: one_more(self.secret_changes),
+            record_changes: one_more(self.record_changes),
             uninstalls: self.uninstalls,
         }
     }

@@ -55,7 +55,7 @@ impl ModelState {
         let Some(buyer) = contract.buyer.map(|buyer| &self.plans[buyer]) else { return Ok(()) };
         let recorded =
             self.plans.iter().any(|plan| plan.object.as_ref().is_some_and(|plan| self.records_contract(plan)));
-        if recorded || buyer.has_finalizer() || buyer.retained {
+        if recorded || buyer.has_record() || buyer.is_create_open() || buyer.retained {
             Ok(())
         } else {
             Err(format!("contract {} was bought for a plan that released it", contract.id))
@@ -79,6 +79,9 @@ impl ModelState {
     fn is_settled(&self, number: usize) -> bool {
         let Some(plan) = &self.plans[number].object else { return true };
         let Some(reported) = &plan.reported else { return false };
+        if !reported.covers_spec {
+            return false;
+        }
         if plan.suspend {
             return true;
         }
@@ -122,6 +125,9 @@ impl ModelState {
             | Reason::RequestRejected
             | Reason::OperationTimedOut
             | Reason::MenuMismatch
+            | Reason::OrderConflict
+            | Reason::ContractNotFound
+            | Reason::WriteRefused
             | Reason::UnexpectedAnswer => false,
         }
     }

@@ -67,16 +67,17 @@ impl PlanState {
     fn description(self) -> Option<&'static str> {
         match self {
             Self::NotCreated => None,
-            Self::None => Some("<b>None</b><br/>no finalizer, no id: nothing of this plan exists at FIC"),
-            Self::Watched => Some("<b>Watched</b><br/>id without finalizer: the plan only watches the contract"),
-            Self::Open => Some("<b>Open</b><br/>finalizer without id: a create request may have been sent"),
-            Self::Owned => Some("<b>Owned</b><br/>finalizer and id: the contract belongs to the plan"),
+            Self::None => Some("<b>None</b><br/>no record, no id: nothing of this plan exists at FIC"),
+            Self::Watched => Some("<b>Watched</b><br/>id without ownerUID: the plan only watches the contract"),
+            Self::Open => Some("<b>Open</b><br/>both marks, no id: a create request may have been sent"),
+            Self::Owned => Some("<b>Owned</b><br/>id with ownerUID: the contract belongs to the plan"),
             Self::OpenDeleting => {
                 Some("<b>Open, being deleted</b><br/>the operator checks whether it bought a contract")
             }
             Self::OwnedDeleting => {
                 Some("<b>Owned, being deleted</b><br/>the operator abolishes or retains the contract")
             }
+            Self::NoneDeleting => Some("<b>No record, being deleted</b><br/>only a finalizer, which means nothing"),
             Self::Deleted => Some("<b>Deleted</b><br/>the plan no longer exists"),
         }
     }
@@ -88,26 +89,35 @@ impl Label {
         match self {
             Self::UserCreates => "user creates plan",
             Self::UserDeletes => "user deletes plan",
-            Self::AddFinalizer => "add finalizer",
+            Self::UserAddsMarks => "user adds marks",
+            Self::UserRemovesMarks => "user removes marks",
+            Self::UserWipesStatus => "user wipes status",
+            Self::OpenRecord => "open record",
+            Self::RestoreRecord => "restore record",
             Self::Purchased => "record purchase",
             Self::Adopted => "adopt contract",
             Self::Watched => "watch contract",
             Self::Forget => "forget watched contract",
             Self::Lost => "clear id of lost contract",
-            Self::NothingBought | Self::Yielded | Self::Abolished | Self::Retained => "remove finalizer",
+            Self::NoRecord | Self::NothingBought | Self::Yielded | Self::Abolished | Self::Retained => "close record",
         }
     }
 
-    /// Why the operator removes the finalizer.
+    /// Why the operator closes the record.
     fn reason(self) -> Option<&'static str> {
         match self {
+            Self::NoRecord => Some("no record"),
             Self::NothingBought => Some("nothing bought"),
             Self::Yielded => Some("yielded to another plan"),
             Self::Abolished => Some("contract abolished"),
             Self::Retained => Some("contract retained"),
             Self::UserCreates
             | Self::UserDeletes
-            | Self::AddFinalizer
+            | Self::UserAddsMarks
+            | Self::UserRemovesMarks
+            | Self::UserWipesStatus
+            | Self::OpenRecord
+            | Self::RestoreRecord
             | Self::Purchased
             | Self::Adopted
             | Self::Watched

@@ -3,10 +3,10 @@
 use fic_support_operator::domain::contract::{ContractId, OperationStatus};
 use fic_support_operator::domain::decide::{Command, Query, RecordChange, ReleaseReason, StatusChange, Step};
 use fic_support_operator::domain::error::{FicError, WriteOutcome};
-use fic_support_operator::domain::facts::{PlanFacts, Record, Reported};
-use fic_support_operator::domain::run_state::{CrdState, SecretAbsence, StepResult};
+use fic_support_operator::domain::facts::{Marks, PlanFacts, Record, Reported};
+use fic_support_operator::domain::run_state::{CrdState, Recreation, SecretAbsence, StepResult};
 
-use crate::plan::{RunningReconcile, retains_contract};
+use crate::plan::{RunningReconcile, retains_contract, set_marks};
 use crate::rules::calls_fic;
 use crate::state::{FicContract, ModelState};
 
@@ -59,7 +59,7 @@ impl ModelState {
         step: &Step,
         fault: Fault,
     ) -> Result<StepOutcome, String> {
-        Self::check_step(reconcile, step)?;
+        self.check_step(number, reconcile, step)?;
         let outcome = match step {
             Step::Query(query) => self.query(number, reconcile, query, fault).map_or(StepOutcome::Ended, Into::into),
             Step::Command(command) => self.command(number, reconcile, command, fault)?,
@@ -95,10 +95,15 @@ impl ModelState {
             Query::Crd if self.crd_deleting => StepResult::Crd(CrdState::Deleting),
             Query::Crd => StepResult::Crd(CrdState::Present),
             Query::Holder => {
-                reconcile.plan = self.plans[number].object.clone()?;
+                let current = self.plans[number].object.clone()?;
+                if (current.marks, &current.record) != (reconcile.plan.marks, &reconcile.plan.record) {
+                    return None;
+                }
+                reconcile.plan = current;
                 reconcile.stale = false;
                 StepResult::Holder(self.claim(number, |plan| plan.object.as_ref()))
             }
+            Query::Recreation { .. } => StepResult::Recreation(Recreation::Allowed),
             Query::Secret => StepResult::SecretAbsence(SecretAbsence::NotFound),
         })
     }
@@ -112,12 +117,23 @@ impl ModelState {
     ) -> Result<StepOutcome, String> {
         match command {
             Command::AddSecretFinalizer => Ok(self.add_secret_finalizer(reconcile)),
-            Command::AddFinalizer => {
-                let written =
-                    self.write(number, reconcile, |plan| plan.record = Record::new(true, plan.record.id().cloned()));
-                Ok(if written { StepResult::FinalizerAdded.into() } else { StepOutcome::Ended })
+            Command::OpenRecord => {
+                let written = self.write(number, reconcile, |plan| set_marks(plan, Marks::COMPLETE));
+                Ok(if written { StepResult::RecordOpened.into() } else { StepOutcome::Ended })
             }
-            Command::RemoveFinalizer(reason) => self.remove_finalizer(number, reconcile, reason),
+            Command::RestoreRecord { .. } => {
+                let written = self.write(number, reconcile, |plan| set_marks(plan, Marks::COMPLETE));
+                Ok(if written { StepResult::RecordRestored.into() } else { StepOutcome::Ended })
+            }
+            Command::CloseRecord(reason) => self.close_record(number, reconcile, reason),
+            Command::ObserveSpec => {
+                let written = self.write(number, reconcile, |plan| {
+                    if let Some(reported) = &mut plan.reported {
+                        reported.covers_spec = true;
+                    }
+                });
+                Ok(if written { StepResult::SpecObserved.into() } else { StepOutcome::Ended })
+            }
             Command::Create => self.create(number, reconcile, fault).map(Into::into),
             Command::Delete(id) => self.delete(number, reconcile, id, fault).map(Into::into),
         }
@@ -148,7 +164,7 @@ impl ModelState {
         StepResult::SecretFinalizerAdded.into()
     }
 
-    fn remove_finalizer(
+    fn close_record(
         &mut self,
         number: usize,
         reconcile: &mut RunningReconcile,
@@ -156,7 +172,7 @@ impl ModelState {
     ) -> Result<StepOutcome, String> {
         let may_retain = reconcile.plan.deleting && (retains_contract(&reconcile.plan) || self.crd_deleting);
         Self::check_release_reason(reason, may_retain)?;
-        if !self.write(number, reconcile, |plan| plan.record = Record::new(false, plan.record.id().cloned())) {
+        if !self.write(number, reconcile, |plan| set_marks(plan, Marks::NONE)) {
             return Ok(StepOutcome::Ended);
         }
         let another_is_open = self.plans.iter().enumerate().any(|(other, plan)| {
@@ -176,7 +192,7 @@ impl ModelState {
         if plan.object.as_ref().is_some_and(|plan| plan.deleting) {
             plan.remove();
         }
-        Ok(StepResult::FinalizerRemoved.into())
+        Ok(StepResult::RecordClosed.into())
     }
 
     fn create(&mut self, number: usize, reconcile: &RunningReconcile, fault: Fault) -> Result<StepResult, String> {
@@ -201,7 +217,7 @@ impl ModelState {
             }
         };
         if matches!(outcome, WriteOutcome::Unknown(_)) {
-            self.plans[number].mark_ambiguous_if_open();
+            self.plans[number].create_is_ambiguous = true;
         }
         Ok(StepResult::Created(outcome))
     }
@@ -236,23 +252,21 @@ impl ModelState {
         reconcile.stale &= !matches!(status.record, RecordChange::Purchased(_));
         let (ready, reason) = status.state.condition();
         let written = self.write(number, reconcile, |plan| {
-            plan.reported = Some(Reported { ready, reason: Some(reason) });
-            let has_finalizer = plan.record.has_finalizer();
-            match &status.record {
-                RecordChange::Keep => {}
-                RecordChange::Purchased(id) | RecordChange::Adopted(id) | RecordChange::Watched(id) => {
-                    plan.record = Record::new(has_finalizer, Some(id.clone()));
+            plan.reported = Some(Reported::current(ready, reason));
+            plan.record = match &status.record {
+                RecordChange::Keep => return,
+                RecordChange::Purchased(id) | RecordChange::Adopted(id) => {
+                    Record::new(plan.marks, Some(id.clone()), true)
                 }
-                RecordChange::Forget | RecordChange::Lost(_) => plan.record = Record::new(has_finalizer, None),
-            }
+                RecordChange::Watched(id) => Record::new(plan.marks, Some(id.clone()), false),
+                RecordChange::Forget | RecordChange::Lost(_) => Record::new(plan.marks, None, false),
+            };
         });
         if !written {
             return Ok(StepOutcome::Ended);
         }
         Self::check_record_cleared(reconcile, &status.record)?;
-        if reconcile.plan.record.has_finalizer()
-            && let RecordChange::Purchased(id) | RecordChange::Adopted(id) | RecordChange::Watched(id) = &status.record
-        {
+        if let RecordChange::Purchased(id) | RecordChange::Adopted(id) = &status.record {
             let adopted = matches!(status.record, RecordChange::Adopted(_));
             self.check_ownership(number, id, &reconcile.plan, adopted)?;
             self.transfer_ownership(number, id);
@@ -267,9 +281,14 @@ impl ModelState {
         }))
     }
 
-    /// The plan records the contract with the finalizer, so from now on it owns the contract.
+    /// The plan records the contract as its own, so from now on it owns the contract.
     fn transfer_ownership(&mut self, number: usize, id: &ContractId) {
         self.unrecorded_purchase.take_if(|bought| bought == id);
+        let buyer = self.contract.as_ref().filter(|contract| contract.id == *id).and_then(|contract| contract.buyer);
+        if let Some(buyer) = buyer.filter(|buyer| *buyer != number) {
+            // Nobody can tell which plan bought it, and the buyer may need another contract later.
+            self.plans[buyer].purchases_allowed += 1;
+        }
         for plan in &mut self.plans {
             plan.owned.retain(|owned| owned != id);
         }

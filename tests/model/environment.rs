@@ -3,11 +3,16 @@
 
 use fic_support_operator::api::plan::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, RecreationPolicy};
 use fic_support_operator::domain::contract::OperationStatus;
-use fic_support_operator::domain::facts::PlanFacts;
+use fic_support_operator::domain::decide::{Command, Step};
+use fic_support_operator::domain::facts::{Marks, PlanFacts, Record};
 
 use crate::events::Events;
+use crate::plan::{Plan, set_marks};
 use crate::state::{FicContract, ModelState, Secret, name};
 use crate::transitions::{Label, Transition};
+
+/// What a copy of a plan has, and what a user adds by hand.
+const FINALIZER_ONLY: Marks = Marks { finalizer: true, owner_uid: false };
 
 impl ModelState {
     pub fn fic_events(&self, events: &mut Events) {
@@ -89,13 +94,83 @@ impl ModelState {
         if self.budget.edits > 0 {
             self.edit_events(number, events);
         }
+        if self.budget.record_changes > 0 {
+            self.record_change_events(number, events);
+        }
+    }
+
+    /// Copies, replaced manifests and users change the marks; `kubectl replace --subresource=status` wipes the status.
+    fn record_change_events(&self, number: usize, events: &mut Events) {
+        let Some(object) = &self.plans[number].object else { return };
+        let mut push = |what: &str, label: Label, change: &dyn Fn(&mut Self)| {
+            let next = self.with(|next| {
+                next.budget.record_changes -= 1;
+                change(next);
+            });
+            let transition = Transition::between(&self.plans[number], &next.plans[number], label);
+            events.push_transition(|| format!("a user {what} of {}", name(number)), Ok(next), transition);
+        };
+        for (what, marks) in [("adds the finalizer", FINALIZER_ONLY), ("adds both marks", Marks::COMPLETE)] {
+            if !object.deleting && !object.marks.finalizer {
+                push(what, Label::UserAddsMarks, &|state| {
+                    state.edit(number, |plan| set_marks(plan, marks));
+                    // Nobody can tell these marks from those of the operator.
+                    state.plans[number].create_is_ambiguous |= marks.are_complete();
+                });
+            }
+        }
+        for (what, marks) in [("removes the annotation", FINALIZER_ONLY), ("removes both marks", Marks::NONE)] {
+            if object.marks.are_complete() {
+                push(what, Label::UserRemovesMarks, &|state| state.remove_marks(number, marks));
+            }
+        }
+        if object.reported.is_some() {
+            push("wipes the status", Label::UserWipesStatus, &|state| state.wipe_status(number));
+        }
+    }
+
+    fn remove_marks(&mut self, number: usize, marks: Marks) {
+        let plan = &mut self.plans[number];
+        let is_deleted = !marks.finalizer && plan.object.as_ref().is_some_and(|plan| plan.deleting);
+        let is_unknown = plan.object.as_ref().is_some_and(|plan| plan.record == Record::Open) && !plan.is_create_open();
+        if is_deleted || is_unknown {
+            if !is_deleted {
+                plan.owned.clear();
+            }
+            self.forget_purchase(number);
+            // No process can know of such a request any more, whatever it does.
+            self.in_flight
+                .take_if(|in_flight| in_flight.plan == number && in_flight.step == Step::Command(Command::Create));
+        }
+        self.edit(number, |plan| set_marks(plan, marks));
+    }
+
+    fn wipe_status(&mut self, number: usize) {
+        self.edit(number, |plan| {
+            plan.record = Record::new(plan.marks, None, false);
+            plan.reported = None;
+        });
+        let plan = &mut self.plans[number];
+        plan.mark_ambiguous_if_open();
+        // The process may not know that its adoption of a contract was written.
+        let forgets_adoption =
+            plan.memory.as_ref().is_some_and(|memory| memory.record_opened && memory.owned.is_none());
+        if (!plan.has_record() || forgets_adoption) && !plan.is_create_open() {
+            plan.retained |= !plan.owned.is_empty();
+            plan.owned.clear();
+        }
     }
 
     fn edit_events(&self, number: usize, events: &mut Events) {
         let mut push = |field: &str, change: &dyn Fn(&mut PlanFacts)| {
             let next = self.with(|next| {
                 next.budget.edits -= 1;
-                next.edit(number, change);
+                next.edit(number, |plan| {
+                    change(plan);
+                    if let Some(reported) = &mut plan.reported {
+                        reported.covers_spec = false;
+                    }
+                });
             });
             events.push(|| format!("the user changes {field} of {}", name(number)), Ok(next));
         };
@@ -131,8 +206,13 @@ impl ModelState {
         let plan = &mut self.plans[number];
         let Some(object) = &mut plan.object else { return };
         change(object);
-        if object.deleting && !object.record.has_finalizer() {
+        if object.deleting && !object.marks.finalizer {
+            let forgets = plan.is_create_open() || !plan.owned.is_empty();
             plan.remove();
+            if forgets {
+                // A user removed the marks, and the plan is gone before the operator restores them.
+                self.forget_purchase(number);
+            }
         } else {
             plan.outdate_reconcile();
         }
@@ -142,8 +222,8 @@ impl ModelState {
     /// The model replaces `secret_finalizer` by one atomic event: the operator removes the finalizer of an unused
     /// Secret.
     pub fn secret_events(&self, events: &mut Events) {
-        let in_use =
-            self.plans.iter().any(|plan| plan.has_finalizer() || plan.reconcile.is_some()) || self.in_flight.is_some();
+        let uses = |plan: &Plan| plan.has_record() || plan.is_create_open() || plan.reconcile.is_some();
+        let in_use = self.plans.iter().any(uses) || self.in_flight.is_some();
         if self.secret.exists && self.secret.has_finalizer && !in_use && self.budget.secret_changes > 0 {
             let released = self.with(|next| {
                 next.secret.has_finalizer = false;

@@ -62,6 +62,9 @@ fn worlds() -> Vec<World> {
         ("refused requests", Budget { refusals: 2, crashes: 1, portal_changes: 1, edits: 1, ..none }),
         ("edits", Budget { edits: 3, crashes: 1, portal_changes: 1, ..none }),
         ("changes of the Secret", Budget { secret_changes: 3, crashes: 1, losses: 1, edits: 1, ..none }),
+        ("changes of the record", Budget { record_changes: 2, crashes: 1, losses: 1, edits: 1, ..none }),
+        ("changes of the record and in the portal", Budget { record_changes: 1, portal_changes: 1, losses: 1, ..none }),
+        ("changes of the record and failovers", Budget { record_changes: 1, failovers: 1, crashes: 1, ..none }),
         ("uninstall", Budget { uninstalls: 1, crashes: 1, losses: 1, stale_reads: 1, edits: 1, ..none }),
         (
             "several kinds of faults",
@@ -74,6 +77,9 @@ fn worlds() -> Vec<World> {
         ("two plans, changes in the portal", Budget { portal_changes: 1, crashes: 1, edits: 1, ..none }),
         ("two plans, stale reads", Budget { stale_reads: 1, losses: 1, ..none }),
         ("two plans, refused requests", Budget { refusals: 1, crashes: 1, portal_changes: 1, ..none }),
+        ("two plans, changes of the record", Budget { record_changes: 2, ..none }),
+        ("two plans, changes of the record and lost messages", Budget { record_changes: 1, losses: 1, ..none }),
+        ("two plans, changes of the record and crashes", Budget { record_changes: 1, crashes: 1, ..none }),
         ("two plans, edits", Budget { edits: 2, ..none }),
     ];
     let one_plan = one_plan.map(|(name, budget)| (name, budget, ONE_PLAN));

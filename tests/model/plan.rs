@@ -5,7 +5,7 @@ use std::time::Duration;
 use fic_support_operator::api::plan::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, Menu, RecreationPolicy};
 use fic_support_operator::domain::contract::{ContractId, OperationStatus};
 use fic_support_operator::domain::decide::Step;
-use fic_support_operator::domain::facts::{Claim, PlanFacts, Record, SecretState, Settings};
+use fic_support_operator::domain::facts::{Claim, Marks, PlanFacts, Record, SecretState, Settings};
 use fic_support_operator::domain::memory::Memory;
 use fic_support_operator::domain::run_state::{RunState, StepResult};
 use fic_support_operator::domain::write_state::CreateState;
@@ -14,6 +14,9 @@ pub const SETTINGS: Settings = Settings {
     poll_interval: Duration::from_secs(1),
     resync_interval: Duration::from_secs(1),
     operation_timeout: Duration::MAX,
+    loss_patience: Duration::ZERO,
+    max_recreations_per_hour: None,
+    lease_duration: Duration::ZERO,
 };
 
 /// A plan, and what the leader knows of it.
@@ -26,7 +29,7 @@ pub struct Plan {
     pub was_created: bool,
     /// How many contracts may be bought for the plan: one, and one more for each that was lost.
     pub purchases_allowed: u8,
-    /// The finalizer was removed while the contract stayed at FIC, as the user requested.
+    /// The contract stays at FIC without a plan, by the request or the fault of a user.
     pub retained: bool,
     /// The plan in the cache of the leader. Decisions about other plans use it until a live read.
     pub cached: Option<PlanFacts>,
@@ -64,13 +67,25 @@ pub struct InFlight {
     pub retained: bool,
 }
 
+/// The marks of a plan change.
+pub fn set_marks(plan: &mut PlanFacts, marks: Marks) {
+    plan.marks = marks;
+    plan.record = match plan.record.clone() {
+        Record::Owned(id) => Record::Owned(id),
+        Record::None | Record::Watched(_) | Record::Open if marks.are_complete() => Record::Open,
+        Record::Watched(id) => Record::Watched(id),
+        Record::None | Record::Open => Record::None,
+    };
+}
+
 /// Whether the contract stays at FIC when this plan is deleted.
 pub fn retains_contract(plan: &PlanFacts) -> bool {
     plan.deletion == DeletionPolicy::Retain || plan.management == ManagementPolicy::Observe
 }
 
 impl RunningReconcile {
-    /// A plan that only watches claims nothing, and a plan that records its contract keeps its claim.
+    /// A plan that only watches claims nothing, and a plan that records its contract keeps its claim. (So does one with a
+    /// create request that may have been accepted.)
     pub fn is_claimed_by_another(&self) -> bool {
         let claim = self.run.holder.as_ref().unwrap_or(&self.claim);
         let owns = self.plan.record.owned().is_some();
@@ -111,8 +126,10 @@ impl Plan {
             deletion: DeletionPolicy::Delete,
             suspend: false,
             deleting: false,
+            marks: Marks::NONE,
             record: Record::None,
             reported: None,
+            was_completed: false,
         });
     }
 
@@ -138,8 +155,13 @@ impl Plan {
         }
     }
 
-    pub fn has_finalizer(&self) -> bool {
-        self.object.as_ref().is_some_and(|plan| plan.record.has_finalizer())
+    pub fn has_record(&self) -> bool {
+        self.object.as_ref().is_some_and(|plan| plan.record.is_present())
+    }
+
+    /// The process that leads sent a create request that FIC may have accepted.
+    pub fn is_create_open(&self) -> bool {
+        self.memory.as_ref().is_some_and(|memory| memory.create.is_open_here())
     }
 
     /// Adds the result of a step to the memory and to the reconcile in progress.
@@ -152,7 +174,11 @@ impl Plan {
         memory.failures = 0;
         memory.absences = memory.absences.min(3);
         memory.in_progress_since = None;
-        if let CreateState::Unconfirmed { empty_reads, resent } = &mut memory.create {
+        memory.restores = memory.restores.min(1);
+        memory.restore_from = Duration::ZERO;
+        memory.absent_since = None;
+        memory.was_completed = false;
+        if let CreateState::Unconfirmed { empty_reads, resent, .. } = &mut memory.create {
             *resent = (*resent).min(1);
             *empty_reads = (*empty_reads).min(6);
         }

@@ -129,6 +129,10 @@ impl ModelState {
         if self.budget.failovers == 0 || self.in_flight.is_some() || !sends_write {
             return;
         }
+        if *step == Step::Command(Command::Create) && !self.plans[number].has_record() {
+            // A user removed the marks, so no other process can know of this request, whatever it does.
+            return;
+        }
         let failover = self.with(|next| {
             next.budget.failovers -= 1;
             next.end_process();
@@ -194,7 +198,8 @@ impl ModelState {
         let plan = &mut self.plans[number];
         // The cache may be older than the object at the API server.
         let Some(cached) = plan.cached.clone() else { return };
-        plan.memory.get_or_insert_with(|| Memory::new(&cached, Duration::ZERO)).start_reconcile(&cached);
+        let memory = plan.memory.get_or_insert_with(|| Memory::new(&cached, Duration::ZERO));
+        memory.start_reconcile(&cached, &SETTINGS, Duration::ZERO);
         let stale = plan.object.as_ref() != Some(&cached);
         let secret = self.secret.facts();
         let claim = self.claim(number, |plan| plan.cached.as_ref());
@@ -209,9 +214,15 @@ impl ModelState {
         for number in 0..self.plans.len() {
             self.update_cache(number);
             let plan = &mut self.plans[number];
+            let forgets_create = plan.is_create_open() && !plan.has_record();
             plan.reconcile = None;
             plan.memory = None;
             plan.mark_ambiguous_if_open();
+            if forgets_create {
+                // A user removed the marks, and the process ends before it restores them.
+                plan.owned.clear();
+                self.forget_purchase(number);
+            }
         }
     }
 
@@ -243,13 +254,17 @@ impl ModelState {
         let mut next = self.clone();
         let mut reconcile = next.plans[number].reconcile.take().unwrap();
         let before = reconcile.plan.clone();
-        if step.opens_record()
-            && let Some(memory) = &mut next.plans[number].memory
-        {
-            memory.mark_record_open();
-        }
         let outcome = next.execute(number, &mut reconcile, step, fault)?;
         let plan = &mut next.plans[number];
+        let may_be_written = fault == Fault::ResponseLost || matches!(outcome, StepOutcome::Continues(_));
+        if may_be_written && let Some(memory) = &mut plan.memory {
+            if step.opens_record() {
+                memory.mark_record_open();
+            }
+            if let (StepOutcome::Continues(_), Some(id)) = (&outcome, step.records_contract()) {
+                memory.mark_owned(id);
+            }
+        }
         if plan.object.is_none() {
             plan.remove();
             return Ok(next);

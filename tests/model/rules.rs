@@ -4,11 +4,11 @@
 use fic_support_operator::api::plan::{AdoptionPolicy, ManagementPolicy, RecreationPolicy};
 use fic_support_operator::domain::contract::{ContractId, OperationStatus};
 use fic_support_operator::domain::decide::{Command, Query, RecordChange, ReleaseReason, Step};
-use fic_support_operator::domain::facts::{PlanFacts, SecretState};
+use fic_support_operator::domain::facts::{PlanFacts, Record, SecretState};
 use fic_support_operator::domain::run_state::CrdState;
 
 use crate::plan::{RunningReconcile, retains_contract};
-use crate::state::ModelState;
+use crate::state::{FicContract, ModelState};
 
 type Check = Result<(), String>;
 
@@ -22,19 +22,26 @@ pub fn calls_fic(step: &Step) -> bool {
 }
 
 impl ModelState {
-    pub fn check_step(reconcile: &RunningReconcile, step: &Step) -> Check {
-        if reconcile.plan.suspend && matches!(step, Step::Query(_) | Step::Command(_)) {
+    pub fn check_step(&self, number: usize, reconcile: &RunningReconcile, step: &Step) -> Check {
+        let is_uninstalled = reconcile.plan.deleting && self.crd_deleting;
+        let touches = match step {
+            Step::Query(Query::Crd) => !reconcile.plan.deleting,
+            Step::Command(Command::CloseRecord(_)) => !is_uninstalled,
+            Step::Command(Command::ObserveSpec) => false,
+            step => matches!(step, Step::Query(_) | Step::Command(_)),
+        };
+        if reconcile.plan.suspend && touches {
             return Err("a request for a suspended plan".into());
         }
-        if calls_fic(step) && reconcile.is_claimed_by_another() {
+        if calls_fic(step) && reconcile.is_claimed_by_another() && !self.plans[number].is_create_open() {
             return Err("rule 7: a call for a plan whose tenant another plan holds".into());
         }
         Ok(())
     }
 
     pub fn check_create(&self, reconcile: &RunningReconcile) -> Check {
-        if !reconcile.plan.record.has_finalizer() {
-            return Err("rule 2: a create request without the finalizer on the plan".into());
+        if reconcile.plan.record != Record::Open || !reconcile.plan.marks.are_complete() {
+            return Err("rule 2: a create request without an open record".into());
         }
         if self.secret.exists && !self.secret.has_finalizer {
             return Err("rule 8: a create request without the finalizer on the Secret".into());
@@ -60,7 +67,7 @@ impl ModelState {
     }
 
     pub fn check_delete(&self, number: usize, reconcile: &RunningReconcile, id: &ContractId) -> Check {
-        if !self.plans[number].owned.contains(id) {
+        if !self.plans[number].owned.contains(id) && !self.is_forgotten_purchase(number, id) {
             return Err(format!("a delete request for contract {id}, which the plan does not own"));
         }
         if self.crd_deleting && reconcile.run.crd != Some(CrdState::Present) {
@@ -73,6 +80,12 @@ impl ModelState {
             return Err(format!("rule 5: a delete request for contract {id} while FIC is processing it"));
         }
         Ok(())
+    }
+
+    /// Whether the plan bought this contract, and a user removed every trace of it while a step was in progress.
+    fn is_forgotten_purchase(&self, number: usize, id: &ContractId) -> bool {
+        let is_bought = |contract: &FicContract| contract.id == *id && contract.buyer == Some(number);
+        self.plans[number].retained && self.contract.as_ref().is_some_and(is_bought)
     }
 
     pub fn check_release_reason(reason: &ReleaseReason, may_retain: bool) -> Check {
@@ -95,13 +108,13 @@ impl ModelState {
 
     pub fn check_record_cleared(reconcile: &RunningReconcile, record: &RecordChange) -> Check {
         let plan = &reconcile.plan;
-        if record.clears_id() && plan.record.has_finalizer() && plan.recreation == RecreationPolicy::Never {
+        if record.clears_id() && plan.record.is_present() && plan.recreation == RecreationPolicy::Never {
             return Err("rule 6: a lost contract would be bought again, although recreationPolicy is Never".into());
         }
         Ok(())
     }
 
-    /// The plan recorded the id of a contract with the finalizer, so it would own the contract. Does it?
+    /// The plan recorded the id of a contract as its own. Is it?
     pub fn check_ownership(&self, number: usize, id: &ContractId, plan: &PlanFacts, adopted: bool) -> Check {
         if adopted && plan.adoption != AdoptionPolicy::IfPresent {
             return Err(format!("contract {id} was adopted, although adoptionPolicy is Never"));
@@ -113,8 +126,8 @@ impl ModelState {
                 return Err(format!("rule 7: contract {id} belongs to another plan and was taken over"));
             }
         }
-        let bought = self.unrecorded_purchase.as_ref() == Some(id);
         let plan = &self.plans[number];
+        let bought = self.unrecorded_purchase.as_ref() == Some(id) || self.is_forgotten_purchase(number, id);
         if !(bought || adopted || plan.create_is_ambiguous || plan.owned.contains(id)) {
             return Err(format!("contract {id} was bought in the portal, and the plan records it as its own"));
         }

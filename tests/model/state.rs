@@ -1,7 +1,6 @@
 //! A state of the model: the plans of one tenant, their Secret, the leader, a request in flight from the previous
 //! leader, and FIC.
 
-use fic_support_operator::api::plan::ManagementPolicy;
 use fic_support_operator::domain::contract::{Contract, ContractId, OperationStatus};
 use fic_support_operator::domain::facts::{Claim, PlanFacts, SecretState};
 use fic_support_operator::domain::write_state::CONFIRMATIONS_REQUIRED;
@@ -130,6 +129,14 @@ impl ModelState {
         plan.cached.clone_from(&plan.object);
     }
 
+    /// A user removed every trace of what this plan bought, so no process can know of it any more.
+    pub fn forget_purchase(&mut self, number: usize) {
+        self.plans[number].retained = true;
+        if self.contract.as_ref().is_some_and(|contract| contract.buyer == Some(number)) {
+            self.unrecorded_purchase = None;
+        }
+    }
+
     pub fn new_contract(&mut self, status: OperationStatus, buyer: Option<usize>) -> FicContract {
         let id = ContractId::parse(&format!("F{:012}", self.next_id)).unwrap();
         self.next_id += 1;
@@ -161,8 +168,7 @@ impl ModelState {
             let contender = Contender {
                 uid: number.to_string().into(),
                 record: facts.record.clone(),
-                observes: facts.management == ManagementPolicy::Observe,
-                deleting: facts.deleting,
+                is_create_open: plan.is_create_open(),
                 created: Timestamp::from_second(plan.creation_rank.into()).unwrap(),
             };
             Some((name(number), contender))

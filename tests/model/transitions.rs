@@ -15,6 +15,7 @@ pub enum PlanState {
     Owned,
     OpenDeleting,
     OwnedDeleting,
+    NoneDeleting,
     Deleted,
 }
 
@@ -23,12 +24,17 @@ pub enum PlanState {
 pub enum Label {
     UserCreates,
     UserDeletes,
-    AddFinalizer,
+    UserAddsMarks,
+    UserRemovesMarks,
+    UserWipesStatus,
+    OpenRecord,
+    RestoreRecord,
     Purchased,
     Adopted,
     Watched,
     Forget,
     Lost,
+    NoRecord,
     NothingBought,
     Yielded,
     Abolished,
@@ -55,9 +61,7 @@ impl PlanState {
             (Record::Owned(_), false) => Self::Owned,
             (Record::Open, true) => Self::OpenDeleting,
             (Record::Owned(_), true) => Self::OwnedDeleting,
-            (Record::None | Record::Watched(_), true) => {
-                panic!("a plan that is being deleted exists without the finalizer: {object:?}")
-            }
+            (Record::None | Record::Watched(_), true) => Self::NoneDeleting,
         }
     }
 }
@@ -65,8 +69,10 @@ impl PlanState {
 impl Label {
     fn of_step(step: &Step) -> Option<Self> {
         match step {
-            Step::Command(Command::AddFinalizer) => Some(Self::AddFinalizer),
-            Step::Command(Command::RemoveFinalizer(reason)) => Some(match reason {
+            Step::Command(Command::OpenRecord) => Some(Self::OpenRecord),
+            Step::Command(Command::RestoreRecord { .. }) => Some(Self::RestoreRecord),
+            Step::Command(Command::CloseRecord(reason)) => Some(match reason {
+                ReleaseReason::NoRecord => Self::NoRecord,
                 ReleaseReason::NothingBought => Self::NothingBought,
                 ReleaseReason::Yielded => Self::Yielded,
                 ReleaseReason::Abolished { .. } => Self::Abolished,
@@ -80,7 +86,9 @@ impl Label {
                 RecordChange::Forget => Some(Self::Forget),
                 RecordChange::Lost(_) => Some(Self::Lost),
             },
-            Step::Command(Command::AddSecretFinalizer | Command::Create | Command::Delete(_))
+            Step::Command(
+                Command::AddSecretFinalizer | Command::ObserveSpec | Command::Create | Command::Delete(_),
+            )
             | Step::Query(_)
             | Step::Done { status: None, .. } => None,
         }

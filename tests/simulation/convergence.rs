@@ -5,7 +5,9 @@ use fic_simulator::state::Contract;
 use fic_support_operator::api::condition::Reason;
 use serde_json::Value;
 
-use crate::plan_fields::{CONTRACT_FINALIZER, IN_USE_FINALIZER, ready, secret_of};
+use crate::plan_fields::{
+    CONTRACT_FINALIZER, IN_USE_FINALIZER, has_both_marks, has_record, owned_id, ready, secret_of,
+};
 use crate::sim_world::SimWorld;
 use crate::store::{Kind, ObjectRef, has_finalizer, is_deleting};
 
@@ -40,6 +42,9 @@ fn check_plan(world: &SimWorld, id: &ObjectRef, plan: &Value) -> Result<(), Stri
         return Err(format!("the operator could release it at once, and it still exists: {plan}"));
     }
     check_secret_finalizer(world, id, plan)?;
+    if has_finalizer(plan, CONTRACT_FINALIZER) != has_record(plan) || has_record(plan) != has_both_marks(plan) {
+        return Err(format!("the marks do not fit the record: {plan}"));
+    }
     let tenant = spec["tenantID"].as_str().unwrap_or_default();
     let contract = world.fic.lock().contract(tenant);
     let (status, reason) = ready(plan);
@@ -48,25 +53,14 @@ fn check_plan(world: &SimWorld, id: &ObjectRef, plan: &Value) -> Result<(), Stri
     if is_true { Ok(()) } else { Err(format!("Ready is {status} {reason}, and FIC has {contract:?}: {plan}")) }
 }
 
-/// While a plan has the finalizer, so has the Secret that it uses.
+/// While a plan has a record, the Secret that it uses has the finalizer.
 fn check_secret_finalizer(world: &SimWorld, id: &ObjectRef, plan: &Value) -> Result<(), String> {
     let secret = world.store.get(&secret_of(id, plan));
     let is_kept = secret.is_none_or(|secret| is_deleting(secret) || has_finalizer(secret, IN_USE_FINALIZER));
-    if is_kept || !has_finalizer(plan, CONTRACT_FINALIZER) {
+    if is_kept || !has_record(plan) {
         return Ok(());
     }
-    Err(format!("rule 8: the plan has the finalizer, and its Secret has not: {plan}"))
-}
-
-/// Whether a plan holds the tenant before another plan: by its finalizer, or if neither has one, by its age.
-fn precedes(plan: &Value, other: &Value) -> bool {
-    let claims = !is_deleting(plan) && plan["spec"]["managementPolicy"] != "Observe";
-    let age = |plan: &Value| {
-        let text = |field: &str| plan["metadata"][field].as_str().unwrap_or_default().to_owned();
-        (text("creationTimestamp"), text("uid"))
-    };
-    !has_finalizer(other, CONTRACT_FINALIZER)
-        && (has_finalizer(plan, CONTRACT_FINALIZER) || (claims && age(plan) < age(other)))
+    Err(format!("rule 8: the plan has a record, and its Secret has no finalizer: {plan}"))
 }
 
 /// Whether the reason describes the actual state of the contract or of the tenant, or an error that exists and that
@@ -84,7 +78,7 @@ fn is_true(world: &SimWorld, id: &ObjectRef, plan: &Value, reason: Reason, contr
             };
             let recorded = plan["status"]["id"].as_str();
             let is_recorded = contract.is_some_and(|contract| recorded == Some(&contract.id));
-            let is_owned = is_recorded && has_finalizer(plan, CONTRACT_FINALIZER);
+            let is_owned = is_recorded && owned_id(plan).is_some();
             is_kept && contract.is_some_and(is_completed) && (observes || is_owned)
         }
         Reason::MenuMismatch => is_kept && contract.is_some_and(|contract| contract.current_menu != "PremiumPlan"),
@@ -100,7 +94,7 @@ fn is_true(world: &SimWorld, id: &ObjectRef, plan: &Value, reason: Reason, contr
         Reason::NotContracted => is_kept && contract.is_none() && observes,
         Reason::TenantClaimed => {
             let mut others = world.store.all(Kind::Plan).filter(|(other_id, _)| *other_id != id);
-            is_kept && others.any(|(_, other)| other["spec"]["tenantID"] == spec["tenantID"] && precedes(other, plan))
+            is_kept && others.any(|(_, other)| other["spec"]["tenantID"] == spec["tenantID"] && has_record(other))
         }
         Reason::CredentialsMissing => secret.is_none_or(is_deleting),
         Reason::CredentialsInvalid => data.is_some_and(|(_, secret)| *secret == ""),
@@ -118,6 +112,9 @@ fn is_true(world: &SimWorld, id: &ObjectRef, plan: &Value, reason: Reason, contr
         | Reason::PermissionDenied
         | Reason::RequestRejected
         | Reason::OperationTimedOut
+        | Reason::OrderConflict
+        | Reason::ContractNotFound
+        | Reason::WriteRefused
         | Reason::UnexpectedAnswer => false,
     }
 }

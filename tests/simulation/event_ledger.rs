@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::plan_fields::{CONTRACT_FINALIZER, ready, recorded_id, uid};
-use crate::store::{ObjectWrite, has_finalizer};
+use crate::plan_fields::{has_both_marks, has_record, owned_id, ready, uid};
+use crate::store::ObjectWrite;
 
 /// The UID of a plan and a reason.
 type Subject = (String, String);
@@ -34,7 +34,7 @@ impl EventLedger {
     pub fn plan_written(&mut self, write: &ObjectWrite) {
         let Some(before) = &write.before else { return };
         let Some(after) = &write.after else {
-            if has_finalizer(before, CONTRACT_FINALIZER) {
+            if has_record(before) {
                 self.add_transition(before, RELEASED);
             }
             return;
@@ -43,11 +43,14 @@ impl EventLedger {
         if reason != ready(before).1 && needs_event(after) {
             self.add_transition(after, reason);
         }
-        if has_finalizer(before, CONTRACT_FINALIZER) && !has_finalizer(after, CONTRACT_FINALIZER) {
+        if !has_both_marks(before) && has_both_marks(after) {
+            self.add_transition(after, "RecordRestored");
+        }
+        if has_record(before) && !has_record(after) {
             self.add_transition(before, RELEASED);
         }
-        match (recorded_id(before), recorded_id(after)) {
-            (was, Some(id)) if was != Some(id) && has_finalizer(after, CONTRACT_FINALIZER) => {
+        match (owned_id(before), owned_id(after)) {
+            (was, Some(id)) if was != Some(id) => {
                 self.add_transition(after, CREATED_OR_ADOPTED);
             }
             (Some(_), None) => self.add_transition(after, "ContractLost"),
@@ -78,11 +81,11 @@ impl EventLedger {
         Ok(())
     }
 
-    /// If no Event can have been lost, each transition must have an Event. Two kinds need none: a plan without a
-    /// contract is released without an Event, and so is the id of a lost contract.
+    /// If no Event can have been lost, each transition must have an Event. Some kinds need none: a plan without a
+    /// contract is released without an Event, and so is the id of a lost contract, and a record is opened without one.
     pub fn check_complete(&self) -> Result<(), String> {
         let missing = self.transitions.iter().find(|(subject, transitions)| {
-            ![RELEASED, "ContractLost"].contains(&subject.1.as_str())
+            ![RELEASED, "ContractLost", "RecordRestored"].contains(&subject.1.as_str())
                 && self.events.get(*subject).unwrap_or(&0) < *transitions
         });
         missing.map_or(Ok(()), |((_, reason), transitions)| {

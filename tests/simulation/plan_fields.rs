@@ -2,10 +2,12 @@
 
 use serde_json::Value;
 
-use crate::store::{Kind, ObjectRef};
+use crate::store::{Kind, ObjectRef, has_finalizer, is_deleting};
 
 /// The finalizer of a plan that may own a contract.
 pub const CONTRACT_FINALIZER: &str = "fic.ntt.com/contract";
+/// The annotation of a plan that may own a contract: its UID.
+pub const OWNER_UID: &str = "fic.ntt.com/owner-uid";
 /// The finalizer of a Secret that plans use.
 pub const IN_USE_FINALIZER: &str = "fic.ntt.com/in-use";
 /// The finalizer of another controller.
@@ -20,9 +22,30 @@ pub fn spec_text<'a>(plan: &'a Value, field: &str, default: &'a str) -> &'a str 
     plan["spec"][field].as_str().unwrap_or(default)
 }
 
-/// The id of the contract in the status.
+/// The id of the contract in the status, whether the plan owns or only watches it.
 pub fn recorded_id(plan: &Value) -> Option<&str> {
     plan["status"]["id"].as_str()
+}
+
+/// The id of the contract that the plan records as its own.
+pub fn owned_id(plan: &Value) -> Option<&str> {
+    let is_let_go = is_deleting(plan) && !has_finalizer(plan, CONTRACT_FINALIZER);
+    recorded_id(plan).filter(|_| plan["status"]["ownerUID"] == plan["metadata"]["uid"] && !is_let_go)
+}
+
+/// Whether the plan has the finalizer and the annotation with its own UID.
+pub fn has_both_marks(plan: &Value) -> bool {
+    has_finalizer(plan, CONTRACT_FINALIZER) && plan["metadata"]["annotations"][OWNER_UID] == plan["metadata"]["uid"]
+}
+
+/// Whether a contract of the plan may exist.
+pub fn has_record(plan: &Value) -> bool {
+    has_both_marks(plan) || owned_id(plan).is_some()
+}
+
+/// Whether a create request may have been sent for the plan.
+pub fn is_open(plan: &Value) -> bool {
+    has_both_marks(plan) && owned_id(plan).is_none()
 }
 
 pub fn is_observed(plan: &Value) -> bool {

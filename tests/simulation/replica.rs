@@ -23,6 +23,7 @@ use crate::sim_world::{Incarnation, Shared};
 
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 pub const RESYNC_INTERVAL: Duration = Duration::from_secs(30);
+pub const LOSS_PATIENCE: Duration = Duration::from_secs(5);
 
 pub struct Replica {
     incarnation: Incarnation,
@@ -103,6 +104,9 @@ fn dependencies(world: &Shared, incarnation: Incarnation) -> Dependencies {
             poll_interval: POLL_INTERVAL,
             resync_interval: RESYNC_INTERVAL,
             operation_timeout: Duration::from_mins(1),
+            loss_patience: LOSS_PATIENCE,
+            max_recreations_per_hour: world.lock().max_recreations_per_hour,
+            lease_duration: Duration::from_secs(15),
         },
         concurrency: 64,
         metrics: ControllerMetrics::default(),

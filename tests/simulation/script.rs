@@ -91,17 +91,14 @@ impl Script {
         }
     }
 
-    /// A plan that claims its tenant only by its age is deleted, and another plan of the tenant is created at about the
-    /// same time.
+    /// The plan that holds a tenant is deleted, and another plan of the tenant is created at about the same time.
     pub fn tenant_handover(seed: u64) -> Self {
         let plans = ["plan-0", "plan-1"].map(|name| ObjectRef::new(Kind::Plan, "alpha", name));
         let second_applied_at = Rng::with_seed(seed).u64(5850..6050);
         let [first, second] = plans.clone();
-        let mut suspended = spec(&tenant(1));
-        suspended["suspend"] = json!(true);
         let actions = [
             (0, Action::Secret(ObjectRef::new(Kind::Secret, "alpha", "credentials"), "good")),
-            (4000, Action::Apply(first.clone(), suspended, false)),
+            (4000, Action::Apply(first.clone(), spec(&tenant(1)), false)),
             (second_applied_at, Action::Apply(second, spec(&tenant(1)), false)),
             (6000, Action::Delete(first)),
         ];
@@ -113,7 +110,7 @@ impl Script {
             replicas: &['a'],
             elects: false,
             actions: actions.map(|(at, action)| (Duration::from_millis(at), action)).into(),
-            length: Duration::from_millis(second_applied_at + 8000),
+            length: Duration::from_millis(second_applied_at + 14_000),
             plans: plans.into(),
         }
     }

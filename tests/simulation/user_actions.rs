@@ -22,7 +22,7 @@ pub fn perform(world: &mut SimWorld, action: Action) {
         }
         Action::RequestReconcile(id, number) => {
             let write = world.store.edit(&id, |plan| {
-                plan["metadata"]["annotations"] = json!({ "fic.ntt.com/reconcile-requested-at": number.to_string() });
+                plan["metadata"]["annotations"]["fic.ntt.com/reconcile-requested-at"] = json!(number.to_string());
             });
             (id, write)
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fic_support_operator::api::credentials::CredentialsSecret;
 use fic_support_operator::api::plan::PremiumSupportPlan;
+use fic_support_operator::clock::Clock;
 use fic_support_operator::domain::contract::ContractId;
 use fic_support_operator::domain::decide::{Facts, Step, decide};
 use fic_support_operator::domain::facts::{Claim, PlanFacts, SecretState, Settings};
@@ -22,7 +23,14 @@ fn reported(plan: &PremiumSupportPlan, facts: &PlanFacts) -> Vec<String> {
     let mut run = RunState::default();
     run.learn(&StepResult::SecretAbsence(SecretAbsence::NotFound));
     let second = Duration::from_secs(1);
-    let settings = Settings { poll_interval: second, resync_interval: second, operation_timeout: second };
+    let settings = Settings {
+        poll_interval: second,
+        resync_interval: second,
+        operation_timeout: second,
+        loss_patience: second,
+        max_recreations_per_hour: None,
+        lease_duration: second,
+    };
     let step = decide(&Facts {
         now: second,
         settings: &settings,
@@ -33,8 +41,9 @@ fn reported(plan: &PremiumSupportPlan, facts: &PlanFacts) -> Vec<String> {
         run: &run,
     });
     let Step::Done { status: Some(change), .. } = step else { panic!("{step:?}") };
-    let status = report::status(plan, &change, jiff::Timestamp::UNIX_EPOCH);
-    let notes = report::events(plan, &change).into_iter().map(|event| event.note);
+    let moment = Clock::default().moment();
+    let status = report::status(plan, &change, moment);
+    let notes = report::events(plan, &change, moment).into_iter().map(|event| event.note);
     status.conditions.into_iter().map(|condition| condition.message).chain(notes).collect()
 }
 

@@ -6,21 +6,24 @@ use crate::domain::contract::{Contract, ContractId, OperationStatus};
 use crate::domain::decide::observation::Observation;
 use crate::domain::decide::{
     Command, Decision, Facts, Query, RecordChange, ReleaseReason, Requeue, RetainCause, StatusChange, Step,
-    remove_finalizer, report,
+    close_record, report,
 };
 use crate::domain::error::{FicError, WriteOutcome};
-use crate::domain::facts::{Claim, Record};
 use crate::domain::ready_state::{AbolishProgress, ReadyState};
 use crate::domain::run_state::CrdState;
 use crate::domain::write_state::{CONFIRMATIONS_REQUIRED, DeleteState};
 
 impl Facts<'_> {
     pub(super) fn decide_deleting(&self) -> Decision {
-        if !self.plan.record.has_finalizer() {
+        if !self.plan.marks.finalizer {
             return Break(Step::wait(Requeue::OnChange));
         }
         if self.plan.suspend {
-            return Break(self.suspended());
+            return self.suspended_deletion();
+        }
+        self.report_refused_write()?;
+        if !self.memory.create.is_open_here() {
+            self.remove_stray_finalizer()?;
         }
         if self.is_retained() {
             return self.retain(RetainCause::Policy);
@@ -29,26 +32,43 @@ impl Facts<'_> {
         self.unless_uninstalling(step)
     }
 
+    /// A suspended plan stays, unless the CRD is being deleted. It must not hold up an uninstall that begins later.
+    fn suspended_deletion(&self) -> Decision {
+        match self.require_crd_state()? {
+            CrdState::Present => Break(report(ReadyState::Suspended, Requeue::Backoff)),
+            CrdState::Deleting => {
+                self.report_refused_write()?;
+                self.retain(RetainCause::Uninstall)
+            }
+        }
+    }
+
     fn retain(&self, cause: RetainCause) -> Decision {
-        remove_finalizer(ReleaseReason::Retained { id: self.plan.record.id().cloned(), cause })
+        close_record(ReleaseReason::Retained { id: self.plan.record.id().cloned(), cause })
     }
 
     fn abolish(&self) -> Decision {
         if let Some(contract) = self.unrecorded_purchase() {
             return Break(record_before_delete(contract));
         }
-        self.yield_tenant()?;
+        self.restore_record()?;
+        // A plan without an id whose tenant another plan holds has nothing to abolish: any contract is the holder's.
+        if self.yield_to_holder()? {
+            return Break(report_progress(AbolishProgress::CheckingCreate));
+        }
         self.close_record_of_refused_create()?;
         let secret = self.usable_secret()?;
         if let (Some(WriteOutcome::Accepted(())), Some(id)) = (&self.run.deleted, self.plan.record.owned()) {
             return Break(report_progress(AbolishProgress::InProgress(id.clone())));
         }
         self.ensure_secret_finalizer(secret)?;
-        match self.observation()? {
+        let observation = self.observation()?;
+        self.wait_for_other_process(&observation, ReadyState::Abolishing(AbolishProgress::CheckingCreate))?;
+        match observation {
             Observation::Own(contract) => self.abolish_own(contract),
             Observation::Found(contract) => self.abolish_found(contract),
             Observation::Nothing if self.memory.create.nothing_was_created() => {
-                remove_finalizer(ReleaseReason::NothingBought)
+                close_record(ReleaseReason::NothingBought)
             }
             Observation::Nothing => Break(report_progress(AbolishProgress::CheckingCreate)),
             Observation::Gone(id) | Observation::Replaced(id, _) if !self.absence_is_confirmed() => {
@@ -64,21 +84,10 @@ impl Facts<'_> {
         }
     }
 
-    /// A plan without an id whose tenant another plan holds has nothing to abolish: any contract belongs to the holder.
-    fn yield_tenant(&self) -> Decision<()> {
-        match (self.holder(), &self.plan.record) {
-            (Claim::HeldBy(_), Record::Open) => {
-                self.require_live_holder()?;
-                remove_finalizer(ReleaseReason::Yielded)
-            }
-            (Claim::HeldBy(_), Record::None | Record::Watched(_) | Record::Owned(_)) | (Claim::Ours, _) => Continue(()),
-        }
-    }
-
     /// The record is open, and the tenant has a contract.
     fn abolish_found(&self, contract: &Contract) -> Decision {
-        if !self.is_outcome_of_create(contract) {
-            return remove_finalizer(ReleaseReason::NothingBought);
+        if self.contract_of_holder() == Some(&contract.id) || !self.is_outcome_of_create(contract) {
+            return close_record(ReleaseReason::NothingBought);
         }
         self.require_live_holder()?;
         Break(record_before_delete(contract))
@@ -159,7 +168,12 @@ impl Facts<'_> {
             }
             Step::Query(_)
             | Step::Command(
-                Command::AddSecretFinalizer | Command::AddFinalizer | Command::RemoveFinalizer(_) | Command::Create,
+                Command::AddSecretFinalizer
+                | Command::OpenRecord
+                | Command::RestoreRecord { .. }
+                | Command::CloseRecord(_)
+                | Command::ObserveSpec
+                | Command::Create,
             )
             | Step::Report(_)
             | Step::Done { status: None, .. } => false,
@@ -187,5 +201,5 @@ fn report_progress(progress: AbolishProgress) -> Step {
 }
 
 fn abolished(id: &ContractId, other: Option<&Contract>) -> Decision {
-    remove_finalizer(ReleaseReason::Abolished { id: id.clone(), other: other.map(|other| other.id.clone()) })
+    close_record(ReleaseReason::Abolished { id: id.clone(), other: other.map(|other| other.id.clone()) })
 }

@@ -21,7 +21,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use crate::api::condition::ConditionStatus;
 use crate::api::credentials::SecretDefect;
 use crate::api::plan::{DeletionPolicy, ManagementPolicy};
-use crate::domain::contract::Contract;
+use crate::domain::contract::{Contract, ContractId};
 use crate::domain::error::FicError;
 use crate::domain::facts::{Claim, PlanFacts, Record, SecretState, Settings, Uptime};
 use crate::domain::memory::{Memory, RetryAfter};
@@ -103,7 +103,7 @@ impl Facts<'_> {
     /// anything else.
     fn unrecorded_purchase(&self) -> Option<&Contract> {
         match &self.memory.create {
-            CreateState::Accepted(contract) if self.plan.record.id().is_none() => Some(contract),
+            CreateState::Accepted(contract) if self.plan.record.owned().is_none() => Some(contract),
             CreateState::Accepted(_) | CreateState::Unsent | CreateState::Unconfirmed { .. } | CreateState::Refused => {
                 None
             }
@@ -114,18 +114,19 @@ impl Facts<'_> {
     /// contract that was bought in the portal meanwhile would be taken for the plan's own.
     fn close_record_of_refused_create(&self) -> Decision<()> {
         match (&self.memory.create, &self.plan.record) {
-            (CreateState::Refused, Record::Open) => remove_finalizer(ReleaseReason::NothingBought),
+            (CreateState::Refused, Record::Open) => close_record(ReleaseReason::NothingBought),
             (CreateState::Refused, Record::None | Record::Watched(_) | Record::Owned(_))
             | (CreateState::Unsent | CreateState::Unconfirmed { .. } | CreateState::Accepted(_), _) => Continue(()),
         }
     }
 
     /// Whether a contract found under an open record belongs to the plan: a create request may be open, or it is the
-    /// contract that was given up as lost.
+    /// contract that the plan owned, or that was given up as lost.
     fn is_outcome_of_create(&self, contract: &Contract) -> bool {
+        let id = Some(&contract.id);
         match &self.memory.create {
             CreateState::Unconfirmed { .. } => true,
-            CreateState::Unsent => self.memory.lost.as_ref() == Some(&contract.id),
+            CreateState::Unsent => self.memory.lost.as_ref() == id || self.memory.owned.as_ref() == id,
             CreateState::Refused | CreateState::Accepted(_) => false,
         }
     }
@@ -138,12 +139,71 @@ impl Facts<'_> {
         self.is_observed() || self.plan.deletion == DeletionPolicy::Retain
     }
 
-    /// A suspended plan is not touched. Only a plan without any report reports that it is suspended.
-    fn suspended(&self) -> Step {
-        match self.plan.reported {
-            None => report(ReadyState::Suspended, Requeue::OnChange),
-            Some(_) => Step::wait(Requeue::OnChange),
+    /// The record of a plan that lost a mark is restored before anything else: the plan may own a contract. A copied or
+    /// replaced manifest and users remove the marks. A tool that removes them again and again is not followed any faster
+    /// than the backoff allows.
+    fn restore_record(&self) -> Decision<()> {
+        let needs_marks = self.plan.record.owned().is_some() || self.memory.create.is_open_here();
+        if !needs_marks || self.plan.marks.are_complete() {
+            return Continue(());
         }
+        let memory = self.memory;
+        Break(if memory.restore_from > self.now {
+            Step::wait(Requeue::At(memory.restore_from))
+        } else {
+            Step::Command(Command::RestoreRecord { announce: memory.restores == 0 })
+        })
+    }
+
+    /// The finalizer without a record is on a copy of another plan, or a user added it. It means nothing.
+    fn remove_stray_finalizer(&self) -> Decision<()> {
+        if self.plan.marks.finalizer && !self.plan.record.is_present() {
+            return close_record(ReleaseReason::NoRecord);
+        }
+        Continue(())
+    }
+
+    /// The API server refused a write of this reconcile. Another attempt now would fail too.
+    fn report_refused_write(&self) -> Decision<()> {
+        match &self.run.write_refused {
+            Some(message) => Break(report(ReadyState::WriteRefused { message: message.clone() }, Requeue::Backoff)),
+            None => Continue(()),
+        }
+    }
+
+    /// The other plan that holds the tenant.
+    fn other_holder(&self) -> Option<&str> {
+        match self.holder() {
+            Claim::Ours => None,
+            Claim::HeldBy { holder, .. } => Some(holder),
+        }
+    }
+
+    /// The contract of the other plan that holds the tenant.
+    fn contract_of_holder(&self) -> Option<&ContractId> {
+        match self.holder() {
+            Claim::Ours => None,
+            Claim::HeldBy { contract, .. } => contract.as_ref(),
+        }
+    }
+
+    /// A plan without an id yields to the plan that holds the tenant, once a live read confirms that. While its create
+    /// request may have been accepted, it keeps its record: it waits for the holder, or, if this process sent the
+    /// request, finds out. `Continue` with whether it must wait.
+    fn yield_to_holder(&self) -> Decision<bool> {
+        if self.plan.record != Record::Open || self.other_holder().is_none() {
+            return Continue(false);
+        }
+        self.require_live_holder()?;
+        if self.other_holder().is_none() {
+            return Continue(false);
+        }
+        let create = &self.memory.create;
+        // A tenant has one contract, so the contract of the holder is the outcome of any earlier request too.
+        if create.nothing_was_created() || (self.contract_of_holder().is_some() && !create.is_open_here()) {
+            return close_record(ReleaseReason::Yielded);
+        }
+        Continue(!create.is_open_here())
     }
 
     /// The Secret, if requests can be made with it.
@@ -169,7 +229,7 @@ impl Facts<'_> {
     /// A Secret that a plan with a record uses carries the finalizer. The API server adds none to a Secret that is
     /// being deleted.
     fn ensure_secret_finalizer(&self, secret: UsableSecret) -> Decision<()> {
-        if self.plan.record.has_finalizer() && !secret.has_finalizer && !secret.deleting {
+        if self.plan.record.is_present() && !secret.has_finalizer && !secret.deleting {
             return Break(Step::Command(Command::AddSecretFinalizer));
         }
         Continue(())
@@ -178,10 +238,15 @@ impl Facts<'_> {
     /// What a failed request means for the plan.
     ///
     /// A failed read says nothing about the contract, so a Ready plan stays Ready. Only after several resync intervals
-    /// it is Unknown.
+    /// it is Unknown. A refusal must be repeated before a Ready plan reports it.
     fn after_error(&self, error: &FicError) -> Step {
         let requeue = match error {
             FicError::Unavailable { .. } | FicError::RateLimited { .. } | FicError::Conflict { .. } => Requeue::Backoff,
+            FicError::AuthenticationFailed { .. } | FicError::PermissionDenied { .. } | FicError::Rejected { .. }
+                if self.was_ready() && !self.is_refusal_confirmed() =>
+            {
+                return Step::wait(Requeue::Poll);
+            }
             FicError::AuthenticationFailed { .. }
             | FicError::PermissionDenied { .. }
             | FicError::Rejected { .. }
@@ -204,6 +269,10 @@ impl Facts<'_> {
             return Step::wait(requeue);
         }
         report(ReadyState::NotObserved { error: error.clone(), duration }, requeue)
+    }
+
+    fn is_refusal_confirmed(&self) -> bool {
+        self.memory.refusal.as_ref().is_some_and(|refusal| refusal.confirmed)
     }
 
     fn was_ready(&self) -> bool {
@@ -244,6 +313,6 @@ impl Facts<'_> {
     }
 }
 
-fn remove_finalizer<T>(reason: ReleaseReason) -> Decision<T> {
-    Break(Step::Command(Command::RemoveFinalizer(reason)))
+fn close_record<T>(reason: ReleaseReason) -> Decision<T> {
+    Break(Step::Command(Command::CloseRecord(reason)))
 }

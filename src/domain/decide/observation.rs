@@ -3,9 +3,10 @@
 use std::ops::ControlFlow::{Break, Continue};
 
 use crate::domain::contract::{Contract, ContractId};
-use crate::domain::decide::{Decision, Facts, Query, Step};
+use crate::domain::decide::{Decision, Facts, Query, Requeue, Step, report};
 use crate::domain::error::FicError;
 use crate::domain::facts::Record;
+use crate::domain::ready_state::ReadyState;
 use crate::domain::write_state::CONFIRMATIONS_REQUIRED;
 
 /// What the reads from FIC show.
@@ -64,6 +65,17 @@ impl<'a> Facts<'a> {
             None => Break(Step::Query(Query::List)),
             Some(Err(error)) => Break(self.after_error(error)),
             Some(Ok(contracts)) => Continue(contracts),
+        }
+    }
+
+    /// Nothing is concluded from an open record while another process may act on it, except that a contract belongs to the
+    /// plan which the plan is known to own.
+    pub(super) fn wait_for_other_process(&self, observation: &Observation<'_>, waiting: ReadyState) -> Decision<()> {
+        let until = self.memory.foreign_until.filter(|until| self.plan.record == Record::Open && *until > self.now);
+        match (until, observation) {
+            (None, _) => Continue(()),
+            (Some(_), Observation::Found(contract)) if self.memory.owned.as_ref() == Some(&contract.id) => Continue(()),
+            (Some(until), _) => Break(report(waiting, Requeue::At(until))),
         }
     }
 

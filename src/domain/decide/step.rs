@@ -37,6 +37,14 @@ pub enum Query {
     Show(ContractId),
     /// Why the last operation on the contract failed.
     OperationError(ContractId),
+    /// Whether the purchase guard lets this lost contract be bought again. The recreation counts from then on. Sends no
+    /// request.
+    Recreation {
+        /// The contract.
+        lost: ContractId,
+        /// Whether a person approved it: the plan was held back, and changed since. It counts, and is allowed.
+        approved: bool,
+    },
 }
 
 /// Something to change.
@@ -44,19 +52,28 @@ pub enum Query {
 pub enum Command {
     /// Add the finalizer to the Secret.
     AddSecretFinalizer,
-    /// Add the finalizer to the plan. This opens the record.
-    AddFinalizer,
-    /// Remove the finalizer from the plan.
-    RemoveFinalizer(ReleaseReason),
+    /// Add both marks of the record to the plan.
+    OpenRecord,
+    /// Add the marks that were removed from a plan with a record.
+    RestoreRecord {
+        /// Whether to publish an Event: the first time, and not if the marks are removed again and again.
+        announce: bool,
+    },
+    /// Remove the marks from the plan.
+    CloseRecord(ReleaseReason),
+    /// Write `status.observedGeneration` alone.
+    ObserveSpec,
     /// Buy the contract.
     Create,
     /// Abolish the contract.
     Delete(ContractId),
 }
 
-/// Why the finalizer is removed from a plan.
+/// Why the record of a plan is closed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ReleaseReason {
+    /// The plan has no record, only the finalizer: it is a copy of another plan, or a user added it.
+    NoRecord,
     /// Nothing was bought.
     NothingBought,
     /// Another plan holds the tenant.
@@ -108,7 +125,7 @@ pub enum ContractDisplay {
     Cleared,
 }
 
-/// How the record of a plan (`status.id`) changes, and why.
+/// How the record of a plan (`status.id` and `status.ownerUID`) changes, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RecordChange {
     /// It does not change.
@@ -134,18 +151,30 @@ pub enum Requeue {
     Resync,
     /// With exponential backoff: something prevents progress.
     Backoff,
-    /// At this time: FIC asked for it.
+    /// At this time: FIC asked for it, or another process may act until then.
     At(Uptime),
     /// Only when the plan or its Secret changes.
     OnChange,
 }
 
 impl Step {
+    /// The contract that the step records as the plan's own.
+    #[must_use]
+    pub fn records_contract(&self) -> Option<&ContractId> {
+        match self {
+            Self::Report(status) | Self::Done { status: Some(status), .. } => match &status.record {
+                RecordChange::Purchased(id) | RecordChange::Adopted(id) => Some(id),
+                RecordChange::Keep | RecordChange::Watched(_) | RecordChange::Forget | RecordChange::Lost(_) => None,
+            },
+            Self::Query(_) | Self::Command(_) | Self::Done { status: None, .. } => None,
+        }
+    }
+
     /// Whether the step leaves the plan with an open record.
     #[must_use]
     pub fn opens_record(&self) -> bool {
         match self {
-            Self::Command(Command::AddFinalizer) => true,
+            Self::Command(Command::OpenRecord) => true,
             Self::Report(status) | Self::Done { status: Some(status), .. } => match status.record {
                 RecordChange::Lost(_) => true,
                 RecordChange::Keep
@@ -155,7 +184,12 @@ impl Step {
                 | RecordChange::Forget => false,
             },
             Self::Command(
-                Command::AddSecretFinalizer | Command::RemoveFinalizer(_) | Command::Create | Command::Delete(_),
+                Command::AddSecretFinalizer
+                | Command::RestoreRecord { .. }
+                | Command::CloseRecord(_)
+                | Command::ObserveSpec
+                | Command::Create
+                | Command::Delete(_),
             )
             | Self::Query(_)
             | Self::Done { status: None, .. } => false,
@@ -168,8 +202,14 @@ impl Step {
         match self {
             Self::Query(Query::List | Query::Show(_) | Query::OperationError(_))
             | Self::Command(Command::Create | Command::Delete(_)) => true,
-            Self::Query(Query::Secret | Query::Holder | Query::Crd)
-            | Self::Command(Command::AddSecretFinalizer | Command::AddFinalizer | Command::RemoveFinalizer(_))
+            Self::Query(Query::Secret | Query::Holder | Query::Crd | Query::Recreation { .. })
+            | Self::Command(
+                Command::AddSecretFinalizer
+                | Command::OpenRecord
+                | Command::RestoreRecord { .. }
+                | Command::CloseRecord(_)
+                | Command::ObserveSpec,
+            )
             | Self::Report(_)
             | Self::Done { .. } => false,
         }
@@ -227,6 +267,52 @@ impl Requeue {
         match self {
             Self::Backoff | Self::At(_) => true,
             Self::Poll | Self::Resync | Self::OnChange => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> ContractId {
+        ContractId::parse("F000000000001").expect("well formed")
+    }
+
+    /// The steps that change the record by this change of the status.
+    fn reports(record: &RecordChange) -> [Step; 2] {
+        let status = StatusChange::new(ReadyState::Preparing).with_record(record.clone());
+        [Step::Report(status.clone()), status.done(Requeue::Poll)]
+    }
+
+    #[test]
+    fn a_step_opens_the_record_or_records_a_contract_or_neither() {
+        let changes = [
+            (RecordChange::Keep, false, None),
+            (RecordChange::Purchased(id()), false, Some(id())),
+            (RecordChange::Adopted(id()), false, Some(id())),
+            (RecordChange::Watched(id()), false, None),
+            (RecordChange::Forget, false, None),
+            (RecordChange::Lost(id()), true, None),
+        ];
+        for (record, opens, records) in changes {
+            for step in reports(&record) {
+                assert_eq!(
+                    (step.opens_record(), step.records_contract().cloned()),
+                    (opens, records.clone()),
+                    "{step:?}"
+                );
+            }
+        }
+        assert!(Step::Command(Command::OpenRecord).opens_record());
+        for step in [
+            Step::Command(Command::RestoreRecord { announce: true }),
+            Step::Command(Command::CloseRecord(ReleaseReason::NothingBought)),
+            Step::Command(Command::Create),
+            Step::Query(Query::List),
+            Step::wait(Requeue::Poll),
+        ] {
+            assert!(!step.opens_record() && step.records_contract().is_none(), "{step:?}");
         }
     }
 }

@@ -24,9 +24,9 @@ use crate::api::condition::Reason;
 use crate::api::plan::{AdoptionPolicy, Menu, RecreationPolicy};
 use crate::domain::contract::{ContractId, OperationStatus};
 use crate::domain::error::WriteOutcome;
-use crate::domain::facts::Reported;
-use crate::domain::ready_state::AbolishProgress;
-use crate::domain::run_state::StepResult;
+use crate::domain::facts::{Marks, Reported};
+use crate::domain::ready_state::{AbolishProgress, LossCause};
+use crate::domain::run_state::{Recreation, StepResult};
 use crate::domain::write_state::{CONFIRMATIONS_REQUIRED, DeleteState};
 
 const NOW: Duration = Duration::from_secs(100_000);
@@ -57,6 +57,11 @@ fn contract(id: ContractId, status: OperationStatus) -> Contract {
     Contract { id, status, current_menu: Some("PremiumPlan".into()), menus: vec![] }
 }
 
+/// The claim of a plan whose tenant another plan holds.
+fn held_by_other(contract: Option<ContractId>) -> Claim {
+    Claim::HeldBy { holder: "team/other".into(), contract }
+}
+
 fn unavailable() -> FicError {
     FicError::Unavailable { message: "HTTP 503".into(), retry_after: None }
 }
@@ -71,8 +76,10 @@ pub(crate) fn plan() -> PlanFacts {
         deletion: DeletionPolicy::Delete,
         suspend: false,
         deleting: false,
+        marks: Marks::NONE,
         record: Record::None,
         reported: None,
+        was_completed: false,
     }
 }
 
@@ -85,6 +92,9 @@ impl Case {
                 poll_interval: Duration::from_secs(3),
                 resync_interval: Duration::from_secs(600),
                 operation_timeout: Duration::from_secs(600),
+                loss_patience: Duration::from_secs(300),
+                max_recreations_per_hour: Some(3),
+                lease_duration: Duration::from_secs(15),
             },
             memory: Memory::new(&plan, NOW),
             plan,
@@ -98,6 +108,7 @@ impl Case {
     fn open() -> Self {
         let mut case = Self::new();
         case.plan.record = Record::Open;
+        case.plan.marks = Marks::COMPLETE;
         case.secret = SecretState::Found { defect: None, has_finalizer: true, deleting: false };
         case.memory = Memory::new(&case.plan, NOW);
         case
@@ -107,7 +118,7 @@ impl Case {
     fn ready() -> Self {
         let mut case = Self::open();
         case.plan.record = Record::Owned(ours());
-        case.plan.reported = Some(Reported { ready: ConditionStatus::True, reason: Some(Reason::Contracted) });
+        case.plan.reported = Some(Reported::current(ConditionStatus::True, Reason::Contracted));
         case
     }
 
@@ -134,8 +145,10 @@ impl Case {
     /// Adds the result of a step, as the loop does.
     fn learns(mut self, result: StepResult) -> Self {
         match &result {
-            StepResult::FinalizerAdded => self.plan.record = Record::Open,
-            StepResult::FinalizerRemoved => self.plan.record = Record::None,
+            StepResult::RecordOpened => (self.plan.record, self.plan.marks) = (Record::Open, Marks::COMPLETE),
+            StepResult::RecordRestored => self.plan.marks = Marks::COMPLETE,
+            StepResult::RecordClosed => (self.plan.record, self.plan.marks) = (Record::None, Marks::NONE),
+            StepResult::SpecObserved => self.reported().covers_spec = true,
             _ => {}
         }
         // Each read counts, as if it came a poll interval after the last one.
@@ -156,6 +169,15 @@ impl Case {
     /// As many reads as required have not shown the contract.
     fn absent(self) -> Self {
         self.memory(|memory| memory.absences = CONFIRMATIONS_REQUIRED)
+    }
+
+    /// The last report of the plan.
+    fn reported(&mut self) -> &mut Reported {
+        self.plan.reported.as_mut().expect("the plan was reported")
+    }
+
+    fn with_crd(self) -> Self {
+        self.learns(StepResult::Crd(CrdState::Present))
     }
 
     fn holds_tenant(self) -> Self {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::api::condition::{ConditionStatus, Reason};
 use crate::domain::contract::OperationStatus;
-use crate::domain::facts::Reported;
+use crate::domain::facts::{Marks, Reported};
 
 const START: Duration = Duration::from_secs(10_000);
 
@@ -12,6 +12,9 @@ fn settings() -> Settings {
         poll_interval: Duration::from_secs(4),
         resync_interval: Duration::from_mins(10),
         operation_timeout: Duration::from_mins(10),
+        loss_patience: Duration::from_mins(5),
+        max_recreations_per_hour: Some(3),
+        lease_duration: Duration::from_secs(15),
     }
 }
 
@@ -29,7 +32,8 @@ fn contract(number: u32, status: OperationStatus) -> Contract {
 
 /// A plan with an open record, and the memory of a process that sees it for the first time.
 fn open() -> (PlanFacts, Memory) {
-    let plan = PlanFacts { record: Record::Open, ..crate::domain::decide::tests::plan() };
+    let marks = Marks::COMPLETE;
+    let plan = PlanFacts { record: Record::Open, marks, ..crate::domain::decide::tests::plan() };
     let memory = Memory::new(&plan, START);
     (plan, memory)
 }
@@ -61,7 +65,7 @@ fn reads_count_only_a_poll_interval_apart() {
 fn a_read_that_shows_a_contract_is_not_an_empty_read() {
     let (plan, mut memory) = open();
     memory.learn(&StepResult::Listed(Ok(vec![contract(1, OperationStatus::Completed)])), &plan, &settings(), START);
-    assert_eq!(memory.create, CreateState::Unconfirmed { empty_reads: 0, resent: 0 });
+    assert_eq!(memory.create, CreateState::UNCONFIRMED_BY_OTHER);
 }
 
 #[test]
@@ -104,13 +108,17 @@ fn an_answer_updates_the_last_answer_and_an_error_the_retry_after() {
 fn a_create_is_unconfirmed_until_its_outcome_is_known() {
     let (plan, fresh) = open();
     let bought = || contract(1, OperationStatus::Processing);
-    let unconfirmed = |resent| CreateState::Unconfirmed { empty_reads: 0, resent };
-    let waited = |resent| CreateState::Unconfirmed { empty_reads: 3, resent };
+    let unconfirmed = |resent| CreateState::Unconfirmed { sent_here: true, empty_reads: 0, resent };
+    let waited = |resent| CreateState::Unconfirmed { sent_here: true, empty_reads: 3, resent };
+    let foreign = |empty_reads, resent| CreateState::Unconfirmed { sent_here: false, empty_reads, resent };
     for (before, outcome, after) in [
         (CreateState::Unsent, WriteOutcome::Accepted(bought()), CreateState::Accepted(bought())),
         (CreateState::Unsent, WriteOutcome::Refused(rate_limited()), CreateState::Refused),
         (CreateState::Unsent, WriteOutcome::Unknown(rate_limited()), unconfirmed(0)),
-        (CreateState::Unsent, WriteOutcome::NotSent(rate_limited()), CreateState::Unsent),
+        (CreateState::Unsent, WriteOutcome::NotSent(rate_limited()), CreateState::Refused),
+        (foreign(3, 0), WriteOutcome::Refused(rate_limited()), foreign(0, 1)),
+        (foreign(3, 0), WriteOutcome::Unknown(rate_limited()), unconfirmed(1)),
+        (foreign(3, 0), WriteOutcome::NotSent(rate_limited()), foreign(3, 0)),
         (waited(0), WriteOutcome::Accepted(bought()), CreateState::Accepted(bought())),
         (waited(0), WriteOutcome::Refused(rate_limited()), unconfirmed(1)),
         (waited(1), WriteOutcome::Unknown(rate_limited()), unconfirmed(2)),
@@ -124,7 +132,8 @@ fn a_create_is_unconfirmed_until_its_outcome_is_known() {
 
 #[test]
 fn each_further_create_doubles_the_reads_that_confirm_it_void() {
-    let void = |empty_reads, resent| CreateState::Unconfirmed { empty_reads, resent }.nothing_was_created();
+    let void =
+        |empty_reads, resent| CreateState::Unconfirmed { sent_here: true, empty_reads, resent }.nothing_was_created();
     for (resent, reads) in [(0, 3), (1, 6), (2, 12), (6, 192), (40, 192)] {
         assert!(!void(reads - 1, resent) && void(reads, resent), "{resent}");
     }
@@ -143,8 +152,13 @@ fn a_delete_is_remembered_if_fic_may_have_executed_it() {
     ] {
         let mut memory = fresh.clone();
         memory.learn(&StepResult::Deleted(outcome.clone()), &plan, &settings(), at(5));
-        let delete =
-            accepted.map(|accepted| DeleteState { sent_at: at(5), accepted, unchanged_reads: 0, failed: false });
+        let delete = accepted.map(|accepted| DeleteState {
+            id: id(1),
+            sent_at: at(5),
+            accepted,
+            unchanged_reads: 0,
+            failed: false,
+        });
         assert_eq!(memory.in_progress_since, delete.as_ref().map(|delete| delete.sent_at), "{outcome:?}");
         assert_eq!(memory.delete, delete, "{outcome:?}");
     }
@@ -195,7 +209,7 @@ fn an_operation_is_in_progress_since_the_first_read_that_shows_it() {
         (Reason::Processing, at(50)),
         (Reason::Contracted, at(50)),
     ] {
-        let reported = Some(Reported { ready: ConditionStatus::False, reason: Some(reason) });
+        let reported = Some(Reported::current(ConditionStatus::False, reason));
         let plan = PlanFacts { reported, ..plan.clone() };
         assert_eq!(shown(&plan, &[OperationStatus::Processing]), Some(since), "{reason:?}");
     }
@@ -206,20 +220,20 @@ fn a_record_that_another_process_opened_leaves_the_create_unconfirmed() {
     let (open, mut memory) = open();
     let closed = PlanFacts { record: Record::None, ..open.clone() };
     let owner = PlanFacts { record: Record::Owned(id(1)), ..open.clone() };
-    let unconfirmed = CreateState::Unconfirmed { empty_reads: 0, resent: 0 };
+    let unconfirmed = CreateState::UNCONFIRMED_BY_OTHER;
     let mut reconcile = |learned: Option<StepResult>, plan: &PlanFacts| {
         if let Some(result) = learned {
-            if matches!(result, StepResult::FinalizerAdded | StepResult::IdCleared { .. }) {
+            if matches!(result, StepResult::RecordOpened | StepResult::IdCleared { .. }) {
                 memory.mark_record_open();
             }
             memory.learn(&result, plan, &settings(), START);
         }
-        memory.start_reconcile(plan);
+        memory.start_reconcile(plan, &settings(), at(100));
         memory.create.clone()
     };
     assert_eq!(reconcile(None, &open), unconfirmed, "an earlier process opened it");
-    assert_eq!(reconcile(Some(StepResult::FinalizerRemoved), &closed), CreateState::Unsent);
-    assert_eq!(reconcile(Some(StepResult::FinalizerAdded), &open), CreateState::Unsent, "this process opened it");
+    assert_eq!(reconcile(Some(StepResult::RecordClosed), &closed), CreateState::Unsent);
+    assert_eq!(reconcile(Some(StepResult::RecordOpened), &open), CreateState::Unsent, "this process opened it");
     assert_eq!(reconcile(None, &open), CreateState::Unsent);
     assert_eq!(reconcile(Some(StepResult::IdRecorded), &owner), CreateState::Unsent);
     assert_eq!(reconcile(None, &open), unconfirmed, "a user removed the id");
@@ -229,7 +243,7 @@ fn a_record_that_another_process_opened_leaves_the_create_unconfirmed() {
         CreateState::Unsent,
         "this process opened it"
     );
-    assert_eq!(reconcile(Some(StepResult::FinalizerRemoved), &closed), CreateState::Unsent);
+    assert_eq!(reconcile(Some(StepResult::RecordClosed), &closed), CreateState::Unsent);
     assert_eq!(reconcile(None, &open), unconfirmed, "another process opened it");
     let accepted = StepResult::Created(WriteOutcome::Accepted(contract(1, OperationStatus::Processing)));
     assert_eq!(reconcile(Some(accepted), &open), CreateState::Accepted(contract(1, OperationStatus::Processing)));
@@ -248,8 +262,8 @@ fn a_conflict_may_concern_the_contract_that_was_given_up_as_lost() {
     assert_eq!(after(None, CreateState::Unsent, &conflict()), CreateState::Refused);
     let rejected = StepResult::Created(WriteOutcome::Refused(FicError::Rejected { message: "".into() }));
     assert_eq!(after(Some(id(1)), CreateState::Unsent, &rejected), CreateState::Refused);
-    let open = CreateState::Unconfirmed { empty_reads: 3, resent: 0 };
-    assert_eq!(after(Some(id(1)), open, &conflict()), CreateState::Unconfirmed { empty_reads: 0, resent: 1 });
+    let open = |empty_reads, resent| CreateState::Unconfirmed { sent_here: true, empty_reads, resent };
+    assert_eq!(after(Some(id(1)), open(3, 0), &conflict()), open(0, 1));
 }
 
 #[test]
@@ -276,10 +290,105 @@ fn a_recorded_id_resets_what_the_memory_knew_of_the_create() {
     assert_eq!(after(&StepResult::IdRecorded), (CreateState::Unsent, 0, None));
     assert_eq!(after(&StepResult::IdCleared { lost: Some(id(4)) }), (CreateState::Unsent, 0, Some(id(4))));
     assert_eq!(after(&StepResult::IdCleared { lost: None }), (CreateState::Unsent, 0, None));
-    for result in [StepResult::FinalizerAdded, StepResult::FinalizerRemoved] {
+    for result in [StepResult::RecordOpened, StepResult::RecordClosed] {
         assert_eq!(after(&result), (CreateState::Unsent, 2, Some(id(3))), "{result:?}");
     }
     assert_eq!(after(&StepResult::SecretFinalizerAdded), (busy.create.clone(), 2, Some(id(3))));
+}
+
+#[test]
+fn a_record_that_appears_may_be_acted_on_by_another_process() {
+    let (plan, _) = open();
+    let fresh = Memory::new(&PlanFacts { record: Record::None, ..plan.clone() }, START);
+    let start = |memory: &Memory, record: Record| {
+        let mut memory = memory.clone();
+        memory.start_reconcile(&PlanFacts { record, ..plan.clone() }, &settings(), at(100));
+        memory
+    };
+    let appeared = start(&fresh, Record::Open);
+    assert_eq!((appeared.create.clone(), appeared.foreign_until), (CreateState::UNCONFIRMED_BY_OTHER, Some(at(115))));
+    for record in [Record::None, Record::Watched(id(1))] {
+        let gone = start(&appeared, record);
+        assert_eq!((gone.create, gone.foreign_until), (CreateState::Unsent, None), "the other process closed it");
+    }
+    for result in [StepResult::RecordOpened, StepResult::RecordClosed, StepResult::IdRecorded] {
+        let mut memory = appeared.clone();
+        memory.learn(&result, &plan, &settings(), at(101));
+        assert_eq!(memory.foreign_until, None, "{result:?}");
+    }
+    let sent = Memory { create: CreateState::Unconfirmed { sent_here: true, empty_reads: 0, resent: 0 }, ..fresh };
+    assert_eq!(start(&sent, Record::None), sent, "a request of this process is not forgotten");
+}
+
+#[test]
+fn only_a_request_of_this_process_is_open_here() {
+    let unconfirmed = |sent_here| CreateState::Unconfirmed { sent_here, empty_reads: 0, resent: 0 };
+    let accepted = CreateState::Accepted(contract(1, OperationStatus::Processing));
+    for (create, open) in [
+        (CreateState::Unsent, false),
+        (CreateState::Refused, false),
+        (unconfirmed(false), false),
+        (unconfirmed(true), true),
+        (accepted, true),
+    ] {
+        assert_eq!(create.is_open_here(), open, "{create:?}");
+    }
+}
+
+#[test]
+fn the_backoff_of_restorations_starts_again_once_the_record_stays() {
+    let (plan, mut memory) = owner();
+    memory.learn(&StepResult::RecordRestored, &plan, &settings(), START);
+    memory.learn(&StepResult::RecordRestored, &plan, &settings(), at(1));
+    assert_eq!((memory.restores, memory.restore_from), (2, at(3)));
+    let start = |marks, seconds| {
+        let mut memory = memory.clone();
+        memory.start_reconcile(&PlanFacts { marks, ..plan.clone() }, &settings(), at(seconds));
+        memory.restores
+    };
+    assert_eq!(start(Marks::COMPLETE, 302), 2);
+    assert_eq!(start(Marks::COMPLETE, 303), 0);
+    assert_eq!(start(Marks::NONE, 303), 2);
+}
+
+#[test]
+fn a_contract_is_absent_since_the_first_read_that_does_not_show_it() {
+    let (plan, mut memory) = owner();
+    let mut listed = |contracts, seconds| {
+        memory.learn(&StepResult::Listed(Ok(contracts)), &plan, &settings(), at(seconds));
+        (memory.absent_since, memory.was_completed)
+    };
+    assert_eq!(listed(vec![], 0), (Some(at(0)), false));
+    assert_eq!(listed(vec![], 4), (Some(at(0)), false));
+    assert_eq!(listed(vec![contract(1, OperationStatus::Processing)], 8), (None, false));
+    assert_eq!(listed(vec![contract(1, OperationStatus::Completed)], 12), (None, true));
+    assert_eq!(listed(vec![], 16), (Some(at(16)), true));
+    memory.learn(&StepResult::IdCleared { lost: Some(id(1)) }, &plan, &settings(), at(20));
+    assert_eq!((memory.absent_since, memory.was_completed), (None, false));
+    assert!(Memory::new(&PlanFacts { was_completed: true, ..plan }, START).was_completed);
+}
+
+#[test]
+fn after_a_panic_nothing_is_known_but_the_failures() {
+    let (plan, fresh) = open();
+    let before = Memory { failures: 2, create: CreateState::Unsent, record_opened: true, ..fresh.clone() };
+    let after = before.after_panic(&plan, at(5));
+    assert_eq!(after, Memory { failures: 3, ..Memory::new(&plan, at(5)) });
+    let sent = CreateState::Accepted(contract(1, OperationStatus::Processing));
+    let after = Memory { create: sent, ..fresh }.after_panic(&PlanFacts { record: Record::None, ..plan }, at(5));
+    assert_eq!(after.create, CreateState::Unconfirmed { sent_here: true, empty_reads: 0, resent: 0 });
+}
+
+#[test]
+fn a_delete_of_another_contract_is_forgotten_when_an_id_is_recorded() {
+    let (plan, mut memory) = owner();
+    memory.learn(&StepResult::Deleted(WriteOutcome::Accepted(())), &plan, &settings(), START);
+    let recorded = |number| {
+        let (mut memory, plan) = (memory.clone(), PlanFacts { record: Record::Owned(id(number)), ..plan.clone() });
+        memory.learn(&StepResult::IdRecorded, &plan, &settings(), at(1));
+        memory.delete.map(|delete| delete.id)
+    };
+    assert_eq!([recorded(1), recorded(2)], [Some(id(1)), None]);
 }
 
 #[test]

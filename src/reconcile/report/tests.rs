@@ -8,10 +8,11 @@ use strum::VariantArray;
 
 use super::*;
 use crate::api::credentials::SecretDefect;
-use crate::api::plan::ContractMenu;
+use crate::api::plan::{ContractMenu, RECONCILE_REQUESTED_AT};
 use crate::domain::contract::{ContractId, OperationStatus};
 use crate::domain::error::FicError;
-use crate::domain::ready_state::{AbolishProgress, ReadyState};
+use crate::domain::ready_state::{AbolishProgress, LossCause, ReadyState};
+
 fn id(number: u32) -> ContractId {
     ContractId::parse(&format!("F{number:012}")).expect("well formed")
 }
@@ -30,8 +31,9 @@ fn applied() -> PremiumSupportPlan {
     plan(&json!({ "name": "premium", "namespace": "network-team", "generation": 1 }), &json!(null))
 }
 
-fn at(seconds: i64) -> Timestamp {
-    Timestamp::new(seconds, 500_000_000).expect("in range")
+fn at(seconds: i64) -> Moment {
+    let time = |seconds| Timestamp::new(seconds, 500_000_000).expect("in range");
+    Moment { wall: time(seconds), uptime_zero: time(1_800_000_000) }
 }
 
 fn errors() -> Vec<FicError> {
@@ -69,11 +71,15 @@ fn states() -> Vec<ReadyState> {
         ReadyState::CredentialsInvalid(SecretDefect::NotUtf8("apiKey")),
         ReadyState::NotContracted,
         ReadyState::Suspended,
-        ReadyState::AlreadyContracted { id: Some(id(2)), replaced: None },
-        ReadyState::AlreadyContracted { id: Some(id(2)), replaced: Some(id(1)) },
-        ReadyState::AlreadyContracted { id: None, replaced: None },
-        ReadyState::ContractLost { id: id(1) },
-        ReadyState::TenantClaimed { holder: "network/premium".into() },
+        ReadyState::OrderConflict { message: "FIC's message".into() },
+        ReadyState::AlreadyContracted { id: id(2), replaced: None },
+        ReadyState::AlreadyContracted { id: id(2), replaced: Some(id(1)) },
+        ReadyState::ContractNotFound { id: id(1), lost_from: Duration::from_secs(300) },
+        ReadyState::ContractLost { id: id(1), cause: LossCause::Policy },
+        ReadyState::ContractLost { id: id(1), cause: LossCause::Guard { limit: 3 } },
+        ReadyState::TenantClaimed { holder: "network-team/other".into() },
+        ReadyState::TenantClaimed { holder: "another-team/premium".into() },
+        ReadyState::WriteRefused { message: "admission webhook denied the request".into() },
         ReadyState::OperationFailed { id: id(1), cause: Some("FIC's message".into()) },
         ReadyState::OperationFailed { id: id(1), cause: None },
         ReadyState::OperationTimedOut { id: id(1), timeout: Duration::from_mins(10) },
@@ -110,14 +116,17 @@ fn all_messages() -> String {
             lines.push(format!("{type_}={status} {reason}"));
         }
         lines.push(format!("    {}", status.conditions[0].message));
-        lines.extend(events(&plan, &change).into_iter().map(event_text));
+        lines.extend(events(&plan, &change, at(7)).into_iter().map(event_text));
     }
     lines.push("Changes of the record".into());
     for record in [RecordChange::Purchased(id(1)), RecordChange::Adopted(id(1)), RecordChange::Lost(id(1))] {
         lines.extend(record_event(&record).map(event_text));
     }
+    lines.push("Restoration of the record".into());
+    lines.push(event_text(restore_event()));
     lines.push("Removal of the finalizer".into());
     for reason in [
+        ReleaseReason::NoRecord,
         ReleaseReason::NothingBought,
         ReleaseReason::Yielded,
         ReleaseReason::Abolished { id: id(1), other: None },
@@ -157,14 +166,18 @@ fn every_reason_has_a_message() {
 }
 
 fn status_of(reason: Reason) -> &'static str {
-    if reason == Reason::Contracted { "True" } else { "False" }
+    match reason {
+        Reason::Contracted => "True",
+        Reason::ContractNotFound => "Unknown",
+        _ => "False",
+    }
 }
 
 #[test]
 fn a_plan_whose_deletion_is_blocked_says_how_to_delete_it() {
     let deleted = plan(&json!({ "name": "premium", "deletionTimestamp": "2026-01-01T00:00:00Z" }), &json!(null));
     for state in states() {
-        let is_blocked = !matches!(state, ReadyState::Contracted { .. } | ReadyState::Suspended);
+        let is_blocked = !matches!(state, ReadyState::Contracted { .. });
         let message = |plan| status(plan, &change(state.clone()), at(7)).conditions.remove(0).message;
         assert_eq!(message(&deleted).ends_with("set deletionPolicy: Retain."), is_blocked, "{state:?}");
         assert!(!message(&applied()).ends_with("set deletionPolicy: Retain."), "{state:?}");
@@ -172,9 +185,35 @@ fn a_plan_whose_deletion_is_blocked_says_how_to_delete_it() {
 }
 
 #[test]
+fn the_conditions_of_other_controllers_stay() {
+    let other = json!({
+        "type": "example.com/Approved", "status": "True", "reason": "Approved", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    });
+    let stale = json!({
+        "type": "Stalled", "status": "True", "reason": "ContractLost", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    });
+    let plan = plan(&json!({ "name": "premium" }), &json!({ "conditions": [other, stale] }));
+    let status = status(&plan, &change(ReadyState::Processing { id: id(1) }), at(7));
+    let types = status.conditions.iter().map(|condition| condition.type_.as_str()).collect::<Vec<_>>();
+    assert_eq!(types, ["example.com/Approved", "Ready", "Reconciling"]);
+}
+
+#[test]
+fn a_request_is_kept_up_to_256_bytes() {
+    let request = |text: &str| {
+        let annotations = json!({ RECONCILE_REQUESTED_AT: text });
+        let plan = plan(&json!({ "name": "premium", "annotations": annotations }), &json!(null));
+        status(&plan, &change(ReadyState::NotContracted), at(7)).last_handled_reconcile_at.expect("it is handled").len()
+    };
+    assert_eq!([request("now"), request(&"x".repeat(300)), request(&"ü".repeat(200))], [3, 256, 256]);
+}
+
+#[test]
 fn a_long_message_is_cut() {
-    let message = |holder: String| {
-        let state = ReadyState::TenantClaimed { holder: holder.into() };
+    let message = |menu: String| {
+        let state = ReadyState::MenuMismatch { id: id(1), menu: menu.into() };
         status(&applied(), &change(state), at(7)).conditions.remove(0).message
     };
     let long = message("ü".repeat(2000));
@@ -209,7 +248,7 @@ fn an_event_is_published_once_for_each_transition_to_contracted_or_stalled() {
     let mut plan = applied();
     let mut reasons = |state| {
         let change = change(state);
-        let events = events(&plan, &change);
+        let events = events(&plan, &change, at(7));
         plan.status = Some(status(&plan, &change, at(7)));
         events.into_iter().map(|event| (event.type_, event.reason)).collect::<Vec<_>>()
     };
@@ -217,8 +256,9 @@ fn an_event_is_published_once_for_each_transition_to_contracted_or_stalled() {
     assert_eq!(reasons(ReadyState::Processing { id: id(1) }), []);
     assert_eq!(reasons(contracted()), [(EventType::Normal, "Contracted")]);
     assert_eq!(reasons(contracted()), []);
-    assert_eq!(reasons(ReadyState::ContractLost { id: id(1) }), [(EventType::Warning, "ContractLost")]);
-    assert_eq!(reasons(ReadyState::ContractLost { id: id(1) }), []);
+    let lost = || ReadyState::ContractLost { id: id(1), cause: LossCause::Policy };
+    assert_eq!(reasons(lost()), [(EventType::Warning, "ContractLost")]);
+    assert_eq!(reasons(lost()), []);
     let denied = FicError::PermissionDenied { message: "no".into() };
     assert_eq!(
         reasons(ReadyState::RequestFailed(denied)),
@@ -228,13 +268,14 @@ fn an_event_is_published_once_for_each_transition_to_contracted_or_stalled() {
     let unavailable = FicError::Unavailable { message: "HTTP 503".into(), retry_after: None };
     assert_eq!(reasons(ReadyState::RequestFailed(unavailable)), [], "a Reconciling reason");
     let purchased = StatusChange { record: RecordChange::Purchased(id(1)), ..change(contracted()) };
-    let events = events(&plan, &purchased);
+    let events = events(&plan, &purchased, at(7));
     assert_eq!(events.iter().map(|event| event.reason).collect::<Vec<_>>(), ["Purchased", "Contracted"]);
 }
 
 #[test]
 fn the_status_shows_the_known_fields_of_the_contract() {
-    let metadata = json!({ "name": "premium", "generation": 4, "annotations": { RECONCILE_REQUESTED_AT: "now" } });
+    let annotations = json!({ RECONCILE_REQUESTED_AT: "now" });
+    let metadata = json!({ "name": "premium", "uid": "u", "generation": 4, "annotations": annotations });
     let mut plan = plan(&metadata, &json!(null));
     let contract = Contract {
         id: id(1),
@@ -258,14 +299,17 @@ fn the_status_shows_the_known_fields_of_the_contract() {
         Contract { status: OperationStatus::parse(""), current_menu: Some("".into()), menus: vec![], ..contract };
     let empty = reported(ContractDisplay::Contract(empty), RecordChange::Keep);
     assert_eq!((empty.operation_status, empty.current_menu, empty.menus), (None, None, None));
-    for (record, id_after) in [
-        (RecordChange::Adopted(id(2)), Some("F000000000002")),
-        (RecordChange::Forget, None),
-        (RecordChange::Watched(id(3)), Some("F000000000003")),
-        (RecordChange::Lost(id(3)), None),
+    for (record, id_after, owner_after, recreated) in [
+        (RecordChange::Adopted(id(2)), Some("F000000000002"), Some("u"), None),
+        (RecordChange::Forget, None, None, None),
+        (RecordChange::Purchased(id(2)), Some("F000000000002"), Some("u"), None),
+        (RecordChange::Watched(id(3)), Some("F000000000003"), None, None),
+        (RecordChange::Keep, Some("F000000000003"), None, None),
+        (RecordChange::Lost(id(3)), None, None, Some(7)),
     ] {
         let status = reported(ContractDisplay::Cleared, record.clone());
-        assert_eq!(status.id.as_deref(), id_after, "{record:?}");
+        assert_eq!((status.id.as_deref(), status.owner_uid.as_deref()), (id_after, owner_after), "{record:?}");
+        assert_eq!(status.last_recreation_time.map(|time| time.0.as_second()), recreated, "{record:?}");
         assert_eq!((status.operation_status, status.menus), (None, None));
     }
 }

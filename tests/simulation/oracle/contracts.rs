@@ -7,7 +7,7 @@ use fic_simulator::state::Contract;
 
 use super::truth::ContractOrigin;
 use super::{Accepted, FicRequest, Oracle};
-use crate::plan_fields::{CONTRACT_FINALIZER, IN_USE_FINALIZER, recorded_id, secret_of, spec_text, uid};
+use crate::plan_fields::{IN_USE_FINALIZER, is_open, secret_of, spec_text, uid};
 use crate::sim_world::Incarnation;
 use crate::store::{Kind, ObjectRef, Store, has_finalizer};
 
@@ -93,10 +93,8 @@ impl Oracle {
         unclear: bool,
     ) {
         self.creates += 1;
-        let creators = store
-            .all(Kind::Plan)
-            .filter(|(_, plan)| spec_text(plan, "tenantID", "") == tenant && has_finalizer(plan, CONTRACT_FINALIZER))
-            .filter(|(_, plan)| recorded_id(plan).is_none());
+        let creators =
+            store.all(Kind::Plan).filter(|(_, plan)| spec_text(plan, "tenantID", "") == tenant && is_open(plan));
         let creators = creators.collect::<Vec<_>>();
         if unclear {
             for (_, plan) in &creators {
@@ -115,7 +113,7 @@ impl Oracle {
         let Some(contract) = contract else { return };
         self.contracts.insert(contract.id.clone(), ContractOrigin { created_by_operator: true, owner: None });
         let Some((id, plan)) = creators.first() else {
-            self.fail(&format!("rule 2: {} was created, and no plan has the finalizer and no id", contract.id));
+            self.fail(&format!("rule 2: {} was created, and no plan has an open record", contract.id));
             return;
         };
         self.check_secret_finalizer(now, store, uid(plan), &secret_of(id, plan), contract);

@@ -13,9 +13,9 @@ use fic_simulator::state::{Contract, FicState};
 use serde_json::Value;
 
 use crate::event_ledger::EventLedger;
-use crate::plan_fields::{CONTRACT_FINALIZER, recorded_id, uid};
+use crate::plan_fields::{is_open, uid};
 use crate::sim_world::Incarnation;
-use crate::store::{Kind, ObjectRef, ObjectWrite, Store, has_finalizer};
+use crate::store::{Kind, ObjectRef, ObjectWrite, Store};
 use truth::{ContractOrigin, PlanTruth};
 
 /// How long a process holds the lease after a renewal, plus a margin for times in whole milliseconds.
@@ -142,7 +142,7 @@ impl Oracle {
         }
     }
 
-    /// The response to a write of a plan is lost. A plan with the finalizer and without an id may own a contract.
+    /// The response to a write of a plan is lost. A plan with an open record may own a contract.
     pub fn response_lost(&mut self, plan: &Value) {
         self.create_may_be_unknown(plan);
         self.accepted.remove(plan["spec"]["tenantID"].as_str().unwrap_or_default());
@@ -159,7 +159,7 @@ impl Oracle {
     }
 
     fn create_may_be_unknown(&mut self, plan: &Value) {
-        if has_finalizer(plan, CONTRACT_FINALIZER) && recorded_id(plan).is_none() {
+        if is_open(plan) {
             self.truth(uid(plan)).create_unknown = true;
         }
     }

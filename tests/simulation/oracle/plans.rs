@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Oracle;
 use crate::plan_fields::{
-    self, CONTRACT_FINALIZER, FOREIGN_FINALIZER, is_retained, is_suspended, recorded_id, secret_of, spec_text,
+    self, FOREIGN_FINALIZER, has_record, is_retained, is_suspended, owned_id, recorded_id, secret_of, spec_text,
 };
 use crate::store::{Kind, ObjectRef, ObjectWrite, Store, has_finalizer, is_deleting};
 
@@ -24,8 +24,8 @@ impl Oracle {
         let before = write.before.as_ref();
         let plan = write.after.as_ref().or(before).unwrap();
         let uid = plan_fields::uid(plan).to_owned();
-        let had = before.is_some_and(|before| has_finalizer(before, CONTRACT_FINALIZER));
-        let has = write.after.as_ref().is_some_and(|after| has_finalizer(after, CONTRACT_FINALIZER));
+        let had = before.is_some_and(has_record);
+        let has = write.after.as_ref().is_some_and(has_record);
         self.update_truth(now, id, write, plan);
         if has && !had && by == Some(false) {
             self.truth(&uid).create_unknown = true;
@@ -34,9 +34,8 @@ impl Oracle {
             return;
         }
         if let Some(after) = &write.after
-            && recorded_id(after) != before.and_then(recorded_id)
-            && has
-            && let Some(contract) = recorded_id(after)
+            && owned_id(after) != before.and_then(owned_id)
+            && let Some(contract) = owned_id(after)
         {
             self.contract_recorded(store, &uid, after, contract);
         }
@@ -45,7 +44,7 @@ impl Oracle {
         }
         self.event_ledger.plan_written(write);
         if had && !has {
-            self.finalizer_removed(now, store, fic, &uid, before.unwrap());
+            self.record_closed(now, store, fic, &uid, before.unwrap());
         }
     }
 
@@ -62,16 +61,14 @@ impl Oracle {
         }
     }
 
-    /// The operator recorded the id of a contract in a plan with the finalizer: checks that the plan may own the
-    /// contract.
+    /// The operator recorded a contract as the plan's own: checks that it may be.
     fn contract_recorded(&mut self, store: &Store, uid: &str, plan: &Value, contract: &str) {
         let adopts = spec_text(plan, "adoptionPolicy", "Never") == "IfPresent";
         let truth = self.truths.entry(uid.to_owned()).or_default();
         let origin = self.contracts.entry(contract.to_owned()).or_default();
         let is_owned_by_other = origin.owner.as_deref().is_some_and(|owner| owner != uid);
         let mut others = store.all(Kind::Plan).filter(|(_, other)| plan_fields::uid(other) != uid);
-        let is_held_by_other =
-            others.any(|(_, other)| has_finalizer(other, CONTRACT_FINALIZER) && recorded_id(other) == Some(contract));
+        let is_held_by_other = others.any(|(_, other)| owned_id(other) == Some(contract));
         if is_held_by_other || (is_owned_by_other && !adopts) {
             let owner = origin.owner.clone().unwrap_or_default();
             self.fail(&format!("rule 7: contract {contract} belongs to {owner} and was recorded by {uid}"));
@@ -90,8 +87,7 @@ impl Oracle {
     /// The operator wrote a plan: checks that it removed the id only to create another contract, and no finalizer of
     /// other controllers.
     fn check_removals(&mut self, before: &Value, after: &Value) {
-        let id_removed =
-            has_finalizer(after, CONTRACT_FINALIZER) && recorded_id(before).is_some() && recorded_id(after).is_none();
+        let id_removed = owned_id(before).is_some() && recorded_id(after).is_none();
         if id_removed && spec_text(after, "recreationPolicy", "IfLost") == "Never" {
             self.fail("rule 6: the operator starts to recreate a lost contract although recreationPolicy is Never");
         }
@@ -100,8 +96,8 @@ impl Oracle {
         }
     }
 
-    /// The operator removed its finalizer: checks that it left no contract of the plan behind.
-    fn finalizer_removed(&mut self, now: Duration, store: &Store, fic: &FicState, uid: &str, plan: &Value) {
+    /// The operator closed the record: checks that it left no contract of the plan behind.
+    fn record_closed(&mut self, now: Duration, store: &Store, fic: &FicState, uid: &str, plan: &Value) {
         let truth = self.truths.entry(uid.to_owned()).or_default();
         truth.create_unknown = false;
         self.accepted.remove(&truth.tenant);
@@ -115,7 +111,7 @@ impl Oracle {
             return;
         }
         if is_suspended(plan) {
-            self.fail("rule: the operator removed the finalizer of a suspended plan");
+            self.fail("rule: the operator closed the record of a suspended plan");
             return;
         }
         let tenant = truth.tenant.clone();
@@ -125,8 +121,8 @@ impl Oracle {
         let others = store.all(Kind::Plan).any(|(_, other)| {
             spec_text(other, "tenantID", "") == tenant
                 && plan_fields::uid(other) != uid
-                && has_finalizer(other, CONTRACT_FINALIZER)
-                && recorded_id(other).is_none_or(|id| id == contract.id)
+                && has_record(other)
+                && owned_id(other).is_none_or(|id| id == contract.id)
         });
         let is_own =
             origin.owner.as_deref() == Some(uid) || (origin.created_by_operator && origin.owner.is_none() && !others);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Oracle;
-use crate::plan_fields::{CONTRACT_FINALIZER, IN_USE_FINALIZER, secret_of, uid};
+use crate::plan_fields::{IN_USE_FINALIZER, has_record, secret_of, uid};
 use crate::store::{Kind, ObjectRef, ObjectWrite, Store, has_finalizer};
 
 impl Oracle {
@@ -27,12 +27,12 @@ impl Oracle {
         };
         let user = store.all(Kind::Plan).find(|(plan_id, plan)| {
             plan_id.namespace == id.namespace
-                && has_finalizer(plan, CONTRACT_FINALIZER)
+                && has_record(plan)
                 && secret_of(plan_id, plan) == *id
                 && is_observed(plan)
         });
         if let Some((user, _)) = user {
-            let failure = format!("rule 8: the finalizer of {id} was removed although {user} has the finalizer");
+            let failure = format!("rule 8: the finalizer of {id} was removed although {user} has a record");
             self.fail(&failure);
         }
     }

@@ -3,7 +3,7 @@
 use super::*;
 
 fn held_by_another(mut case: Case) -> Case {
-    case.claim = Claim::HeldBy("team/other".into());
+    case.claim = held_by_other(None);
     case
 }
 
@@ -46,10 +46,57 @@ fn a_watched_id_does_not_claim_the_tenant() {
 fn a_plan_with_an_open_record_yields_only_after_a_live_read() {
     let case = held_by_another(Case::open());
     assert_eq!(case.step(), Step::Query(Query::Holder));
-    let case = case.learns(StepResult::Holder(Claim::HeldBy("team/other".into())));
-    let yielded = Step::Command(Command::RemoveFinalizer(ReleaseReason::Yielded));
+    let case = case.memory(|memory| memory.create = CreateState::Unsent);
+    let case = case.learns(StepResult::Holder(held_by_other(None)));
+    let yielded = Step::Command(Command::CloseRecord(ReleaseReason::Yielded));
     assert_eq!(case.step(), yielded);
-    assert_eq!(case.deleting().step(), yielded);
+    assert_eq!(case.clone().deleting().step(), yielded);
+    // The cache may not show the other plan yet.
+    let yielded = Case { claim: Claim::Ours, ..case }.learns(StepResult::RecordClosed);
+    assert_eq!(yielded.state().reason(), Reason::TenantClaimed);
+}
+
+#[test]
+fn a_plan_whose_create_may_have_been_accepted_keeps_its_record() {
+    let with = |create: &CreateState, contract| {
+        let mut case = held_by_another(Case::open()).memory(|memory| memory.create = create.clone());
+        case.claim = held_by_other(contract);
+        case.run.holder = Some(case.claim.clone());
+        case
+    };
+    let yielded = Step::Command(Command::CloseRecord(ReleaseReason::Yielded));
+    let foreign = CreateState::UNCONFIRMED_BY_OTHER;
+    // It waits for the other plan, which may have bought the contract.
+    let case = with(&foreign, None);
+    assert_eq!(case.state(), ReadyState::TenantClaimed { holder: "team/other".into() });
+    assert_eq!(case.done().1, RecordChange::Keep);
+    let deleting = case.deleting().with_crd();
+    assert_eq!(deleting.state(), ReadyState::Abolishing(AbolishProgress::CheckingCreate));
+    // A tenant has one contract, so the recorded one settles it.
+    assert_eq!(with(&foreign, Some(other())).step(), yielded);
+    assert_eq!(with(&foreign, Some(other())).deleting().step(), yielded);
+    // A request of this process is checked, whatever another plan says.
+    let sent = CreateState::Unconfirmed { sent_here: true, empty_reads: 0, resent: 0 };
+    let found = |id| vec![contract(id, OperationStatus::Completed)];
+    let case = with(&sent, Some(other()));
+    assert_eq!(case.step(), Step::Query(Query::List));
+    assert_eq!(case.clone().listed(found(ours())).status().record, RecordChange::Purchased(ours()));
+    assert_eq!(case.clone().listed(found(other())).step(), yielded);
+    let deleting = case.deleting();
+    assert_eq!(deleting.clone().listed(found(ours())).status().record, RecordChange::Purchased(ours()));
+    let nothing_bought = Step::Command(Command::CloseRecord(ReleaseReason::NothingBought));
+    assert_eq!(deleting.listed(found(other())).step(), nothing_bought);
+}
+
+#[test]
+fn a_refused_write_is_reported_with_the_words_of_the_api_server() {
+    let message = "denied by policy \"no-finalizers\"";
+    let refused = |case: Case| case.learns(StepResult::WriteRefused(message.into()));
+    let state = Some(ReadyState::WriteRefused { message: message.into() });
+    let case = Case::new().with_secret_finalizer().listed(vec![]);
+    for case in [case, Case::ready(), Case::ready().deleting()] {
+        assert_eq!(refused(case).done(), (state.clone(), RecordChange::Keep, Requeue::Backoff));
+    }
 }
 
 #[test]
@@ -129,7 +176,7 @@ fn retry_after_delays_every_request_to_fic() {
     }
     let retained = Case::ready().deleting().plan(|plan| plan.deletion = DeletionPolicy::Retain);
     let retained = retained.memory(|memory| memory.retry_after = retry_after(unavailable()));
-    assert!(matches!(retained.step(), Step::Command(Command::RemoveFinalizer(_))), "it sends no request to FIC");
+    assert!(matches!(retained.step(), Step::Command(Command::CloseRecord(_))), "it sends no request to FIC");
 }
 
 #[test]

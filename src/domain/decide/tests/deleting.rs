@@ -7,10 +7,6 @@ fn deleting() -> Case {
 }
 
 impl Case {
-    fn with_crd(self) -> Self {
-        self.learns(StepResult::Crd(CrdState::Present))
-    }
-
     fn shows(self, status: OperationStatus) -> Self {
         self.shown(Some(contract(ours(), status)))
     }
@@ -18,6 +14,17 @@ impl Case {
 
 fn in_progress() -> ReadyState {
     ReadyState::Abolishing(AbolishProgress::InProgress(ours()))
+}
+
+#[test]
+fn a_suspended_plan_that_is_being_deleted_stays_unless_the_crd_is_deleted() {
+    let case = deleting().plan(|plan| plan.suspend = true);
+    assert_eq!(case.step(), Step::Query(Query::Crd));
+    let present = case.clone().with_crd();
+    assert_eq!(present.done(), (Some(ReadyState::Suspended), RecordChange::Keep, Requeue::Backoff));
+    let uninstalled = case.learns(StepResult::Crd(CrdState::Deleting));
+    let reason = ReleaseReason::Retained { id: Some(ours()), cause: RetainCause::Uninstall };
+    assert_eq!(uninstalled.step(), Step::Command(Command::CloseRecord(reason)));
 }
 
 #[test]
@@ -34,7 +41,7 @@ fn retain_and_observe_remove_the_finalizer_without_credentials() {
     ] {
         let case = Case { secret: SecretState::NotFound, ..deleting().plan(change) };
         let reason = ReleaseReason::Retained { id: Some(ours()), cause: RetainCause::Policy };
-        assert_eq!(case.step(), Step::Command(Command::RemoveFinalizer(reason)));
+        assert_eq!(case.step(), Step::Command(Command::CloseRecord(reason)));
     }
 }
 
@@ -60,7 +67,7 @@ fn a_delete_reads_the_contract_the_holder_and_the_crd_and_then_confirms_the_abse
         }
     }
     let reason = ReleaseReason::Abolished { id: ours(), other: None };
-    assert_eq!(case.step(), Step::Command(Command::RemoveFinalizer(reason)));
+    assert_eq!(case.step(), Step::Command(Command::CloseRecord(reason)));
 }
 
 #[test]
@@ -81,7 +88,7 @@ fn an_operation_that_exceeds_the_timeout_stalls_the_deletion() {
 #[test]
 fn a_delete_is_sent_again_only_if_it_evidently_never_arrived() {
     let sent = |accepted, unchanged_reads| {
-        let delete = DeleteState { sent_at: NOW, accepted, unchanged_reads, failed: false };
+        let delete = DeleteState { id: ours(), sent_at: NOW, accepted, unchanged_reads, failed: false };
         let case = deleting().memory(|memory| memory.delete = Some(delete));
         case.shows(OperationStatus::Completed).holds_tenant().with_crd()
     };
@@ -93,7 +100,7 @@ fn a_delete_is_sent_again_only_if_it_evidently_never_arrived() {
 #[test]
 fn a_failed_delete_is_reported_and_sent_again_after_a_resync_interval() {
     let failed = |sent_at| {
-        let delete = DeleteState { sent_at, accepted: true, unchanged_reads: 0, failed: true };
+        let delete = DeleteState { id: ours(), sent_at, accepted: true, unchanged_reads: 0, failed: true };
         let case = deleting().memory(|memory| memory.delete = Some(delete));
         case.shows(OperationStatus::Error).with_crd().holds_tenant()
     };
@@ -128,7 +135,7 @@ fn a_refused_delete_is_reported() {
 fn another_contract_of_the_tenant_is_not_changed() {
     let case = deleting().shown(None).listed(vec![contract(other(), OperationStatus::Completed)]).absent();
     let reason = ReleaseReason::Abolished { id: ours(), other: Some(other()) };
-    assert_eq!(case.step(), Step::Command(Command::RemoveFinalizer(reason)));
+    assert_eq!(case.step(), Step::Command(Command::CloseRecord(reason)));
 }
 
 #[test]
@@ -141,7 +148,7 @@ fn an_absence_without_a_delete_is_confirmed_before_the_finalizer_is_removed() {
             assert_eq!(case.state(), ReadyState::Abolishing(AbolishProgress::ConfirmingAbsence(ours())));
         }
     }
-    assert!(matches!(case.step(), Step::Command(Command::RemoveFinalizer(ReleaseReason::Abolished { .. }))));
+    assert!(matches!(case.step(), Step::Command(Command::CloseRecord(ReleaseReason::Abolished { .. }))));
 }
 
 #[test]
@@ -154,7 +161,7 @@ fn a_deleted_plan_with_an_unconfirmed_create_checks_it_before_the_finalizer_is_r
             assert_eq!(case.state(), ReadyState::Abolishing(AbolishProgress::CheckingCreate));
         }
     }
-    assert_eq!(case.step(), Step::Command(Command::RemoveFinalizer(ReleaseReason::NothingBought)));
+    assert_eq!(case.step(), Step::Command(Command::CloseRecord(ReleaseReason::NothingBought)));
 
     let found = Case::open().deleting().listed(vec![contract(ours(), OperationStatus::Completed)]).holds_tenant();
     assert_eq!(found.status().record, RecordChange::Purchased(ours()), "it is recorded before it is abolished");
@@ -163,7 +170,7 @@ fn a_deleted_plan_with_an_unconfirmed_create_checks_it_before_the_finalizer_is_r
 #[test]
 fn an_uninstall_retains_contracts_also_where_the_delete_is_blocked() {
     let uninstalling = |case: Case| case.learns(StepResult::Crd(CrdState::Deleting)).step();
-    let retained = Step::Command(Command::RemoveFinalizer(ReleaseReason::Retained {
+    let retained = Step::Command(Command::CloseRecord(ReleaseReason::Retained {
         id: Some(ours()),
         cause: RetainCause::Uninstall,
     }));
@@ -177,7 +184,7 @@ fn an_uninstall_retains_contracts_also_where_the_delete_is_blocked() {
 
 #[test]
 fn an_uninstall_does_not_interrupt_a_delete_in_progress() {
-    let delete = DeleteState { sent_at: NOW, accepted: true, unchanged_reads: 0, failed: false };
+    let delete = DeleteState { id: ours(), sent_at: NOW, accepted: true, unchanged_reads: 0, failed: false };
     let case = deleting().memory(|memory| memory.delete = Some(delete)).shows(OperationStatus::Processing);
     assert_eq!(case.state(), in_progress());
 }

@@ -50,7 +50,7 @@ fn an_operation_that_exceeds_the_timeout_stalls() {
     assert_eq!(case.done().2, Requeue::Resync);
     // A new process continues from the last report.
     for reason in [Reason::Processing, Reason::OperationTimedOut] {
-        let reported = Reported { ready: ConditionStatus::False, reason: Some(reason) };
+        let reported = Reported::current(ConditionStatus::False, reason);
         let case = Case::ready().plan(|plan| plan.reported = Some(reported));
         assert_eq!(case.shown(processing()).state().reason(), reason);
     }
@@ -67,12 +67,89 @@ fn a_contract_is_lost_only_after_the_required_reads_of_show_and_list() {
             assert_eq!(case.done(), (None, RecordChange::Keep, Requeue::Poll));
         }
     }
+    let case = case.learns(StepResult::Recreation(Recreation::Allowed));
     match case.step() {
         Step::Report(status) => assert_eq!(status.record, RecordChange::Lost(ours())),
         step => panic!("the id must be removed before the next create request, not {step:?}"),
     }
     let case = case.plan(|plan| plan.recreation = RecreationPolicy::Never);
-    assert_eq!(case.done(), (Some(ReadyState::ContractLost { id: ours() }), RecordChange::Keep, Requeue::Resync));
+    let lost = ReadyState::ContractLost { id: ours(), cause: LossCause::Policy };
+    assert_eq!(case.done(), (Some(lost), RecordChange::Keep, Requeue::Resync));
+}
+
+#[test]
+fn a_contract_that_was_active_is_lost_only_after_the_patience() {
+    let absent_for = |seconds: u64, absences| {
+        let case = Case::ready().shown(None).listed(vec![]);
+        case.memory(|memory| {
+            memory.was_completed = true;
+            memory.absences = absences;
+            memory.absent_since = Some(NOW - Duration::from_secs(seconds));
+        })
+    };
+    assert_eq!(absent_for(0, 1).done(), (None, RecordChange::Keep, Requeue::Poll));
+    let not_found =
+        |lost_in| ReadyState::ContractNotFound { id: ours(), lost_from: NOW + Duration::from_secs(lost_in) };
+    let next = |seconds| Requeue::At(NOW + Duration::from_secs(seconds));
+    assert_eq!(absent_for(3, 2).done(), (Some(not_found(297)), RecordChange::Keep, next(30)));
+    assert_eq!(absent_for(299, 50).done(), (Some(not_found(1)), RecordChange::Keep, next(1)));
+    assert_eq!(not_found(1).condition(), (ConditionStatus::Unknown, Reason::ContractNotFound));
+    assert_eq!(absent_for(300, 2).done(), (None, RecordChange::Keep, Requeue::Poll), "the reads are required too");
+    let lost = absent_for(300, 3).learns(StepResult::Recreation(Recreation::Allowed));
+    assert_eq!(lost.status().record, RecordChange::Lost(ours()));
+    let patient = absent_for(0, 3).memory(|memory| memory.was_completed = false);
+    assert_eq!(patient.step(), Step::Query(Query::Recreation { lost: ours(), approved: false }));
+}
+
+#[test]
+fn a_recreation_that_is_held_back_waits_until_a_person_changes_the_plan() {
+    let lost = Case::ready().shown(None).listed(vec![]).absent();
+    assert_eq!(lost.step(), Step::Query(Query::Recreation { lost: ours(), approved: false }));
+    let held_back = lost.clone().learns(StepResult::Recreation(Recreation::HeldBack));
+    let state = ReadyState::ContractLost { id: ours(), cause: LossCause::Guard { limit: 3 } };
+    assert_eq!(held_back.done(), (Some(state.clone()), RecordChange::Keep, Requeue::Resync));
+    // The report is what survives a restart.
+    let reported = Reported::current(ConditionStatus::False, Reason::ContractLost);
+    let reported = lost.clone().plan(|plan| plan.reported = Some(reported));
+    assert_eq!(reported.done(), (Some(state), RecordChange::Keep, Requeue::Resync));
+    for change in [
+        |reported: &mut Reported| reported.covers_spec = false,
+        |reported: &mut Reported| reported.covers_request = false,
+    ] {
+        let mut changed = reported.clone();
+        change(changed.reported());
+        let approved = Step::Query(Query::Recreation { lost: ours(), approved: true });
+        assert_eq!(changed.step(), approved);
+    }
+    let mut unlimited = lost;
+    unlimited.settings.max_recreations_per_hour = None;
+    assert_eq!(unlimited.status().record, RecordChange::Lost(ours()));
+}
+
+#[test]
+fn a_refused_read_is_reported_for_a_ready_plan_only_if_the_next_one_is_refused_too() {
+    let denied = || FicError::PermissionDenied { message: "no".into() };
+    let rejected = || FicError::Rejected { message: "no".into() };
+    let read = |case: Case, error, now| {
+        let mut case = case;
+        case.memory.learn(&StepResult::Shown(Err(error)), &case.plan, &case.settings, now);
+        (case.run.shown, case.run.listed) = (Some(Err(denied())), Some(Err(denied())));
+        case
+    };
+    let case = read(Case::ready(), denied(), NOW);
+    assert_eq!(case.done(), (None, RecordChange::Keep, Requeue::Poll));
+    let too_soon = read(case.clone(), denied(), NOW + Duration::from_secs(1));
+    assert_eq!(too_soon.done(), (None, RecordChange::Keep, Requeue::Poll));
+    let another = read(case.clone(), rejected(), NOW + Duration::from_secs(3));
+    assert_eq!(another.done(), (None, RecordChange::Keep, Requeue::Poll), "it does not say the same");
+    let recovered = case.clone().shown(Some(contract(ours(), OperationStatus::Completed)));
+    let recovered = read(recovered, denied(), NOW + Duration::from_secs(3));
+    assert_eq!(recovered.done(), (None, RecordChange::Keep, Requeue::Poll), "it was answered in between");
+    let again = read(case, denied(), NOW + Duration::from_secs(3));
+    assert_eq!(again.state(), ReadyState::RequestFailed(denied()));
+    let not_ready = read(Case::open(), denied(), NOW);
+    assert_eq!(not_ready.state(), ReadyState::RequestFailed(denied()));
+    assert_eq!(read(Case::ready().deleting(), denied(), NOW).with_crd().state(), ReadyState::RequestFailed(denied()));
 }
 
 #[test]
@@ -90,7 +167,7 @@ fn a_lost_contract_that_appears_again_still_belongs_to_the_plan() {
 
 #[test]
 fn a_contract_on_another_menu_that_appears_before_the_create_is_not_adopted() {
-    let case = Case::new().with_secret_finalizer().learns(StepResult::FinalizerAdded);
+    let case = Case::new().with_secret_finalizer().learns(StepResult::RecordOpened);
     let case = case.plan(|plan| plan.adoption = AdoptionPolicy::IfPresent);
     let found = |menu: &str| {
         let existing = Contract { current_menu: Some(menu.into()), ..contract(other(), OperationStatus::Completed) };
@@ -98,7 +175,7 @@ fn a_contract_on_another_menu_that_appears_before_the_create_is_not_adopted() {
             .listed(vec![existing])
             .holds_tenant()
     };
-    let close = Step::Command(Command::RemoveFinalizer(ReleaseReason::NothingBought));
+    let close = Step::Command(Command::CloseRecord(ReleaseReason::NothingBought));
     assert_eq!(found("GoldPlan").step(), close);
     assert_eq!(found("PremiumPlan").status().record, RecordChange::Adopted(other()));
 }
@@ -107,7 +184,7 @@ fn a_contract_on_another_menu_that_appears_before_the_create_is_not_adopted() {
 fn a_replaced_contract_is_reported_or_adopted_by_policy() {
     let case = || Case::ready().shown(None).listed(vec![contract(other(), OperationStatus::Completed)]).absent();
     let (state, record, _) = case().done();
-    assert_eq!(state, Some(ReadyState::AlreadyContracted { id: Some(other()), replaced: Some(ours()) }));
+    assert_eq!(state, Some(ReadyState::AlreadyContracted { id: other(), replaced: Some(ours()) }));
     assert_eq!(record, RecordChange::Keep, "the record still says what the plan owned");
     let case = case().plan(|plan| plan.adoption = AdoptionPolicy::IfPresent).holds_tenant();
     assert_eq!(case.status().record, RecordChange::Adopted(other()));
@@ -131,11 +208,19 @@ fn a_ready_plan_is_unknown_after_three_resync_intervals_without_an_answer() {
 
 #[test]
 fn a_suspended_plan_is_not_touched() {
-    for case in [Case::new(), Case::open(), Case::ready(), Case::ready().deleting()] {
+    for case in [Case::new(), Case::open(), Case::ready()] {
         let case = case.plan(|plan| plan.suspend = true);
         let state = case.plan.reported.is_none().then_some(ReadyState::Suspended);
         assert_eq!(case.done(), (state, RecordChange::Keep, Requeue::OnChange));
     }
+}
+
+#[test]
+fn a_reported_plan_that_is_suspended_says_only_that_the_change_was_seen() {
+    let mut case = Case::ready().plan(|plan| plan.suspend = true);
+    case.reported().covers_spec = false;
+    assert_eq!(case.step(), Step::Command(Command::ObserveSpec));
+    assert_eq!(case.learns(StepResult::SpecObserved).done(), (None, RecordChange::Keep, Requeue::OnChange));
 }
 
 #[test]
@@ -152,6 +237,17 @@ fn observe_reports_and_changes_nothing() {
     assert_eq!((state, record), (contracted, RecordChange::Keep));
     let (_, record, _) = observe(Case::ready()).shown(None).listed(vec![]).done();
     assert_eq!(record, RecordChange::Keep);
+}
+
+#[test]
+fn observe_follows_a_contract_that_was_replaced() {
+    let watching = |id| {
+        let case = Case::new().plan(|plan| plan.management = ManagementPolicy::Observe);
+        let case = case.plan(|plan| plan.record = Record::Watched(id));
+        case.listed(vec![contract(other(), OperationStatus::Completed)]).done().1
+    };
+    assert_eq!(watching(ours()), RecordChange::Watched(other()));
+    assert_eq!(watching(other()), RecordChange::Keep);
 }
 
 #[test]
