@@ -1,7 +1,7 @@
 //! Errors between the operator and FIC: the operator reports each one and recovers from it.
 
 use fic_simulator::faults::{Fault, Kind};
-use fic_simulator::log::Call;
+use fic_simulator::log::{Call, Entry};
 use fic_simulator::portal::Action;
 use serde_json::json;
 
@@ -106,6 +106,42 @@ async fn ready_plan_becomes_unknown_only_after_repeated_failures() {
     assert!(plan.status.as_ref().unwrap().id.is_some());
     let failed = env.simulator.log().iter().filter(|entry| entry.status == Some(503)).count();
     assert!(failed >= 2, "a single failure must not change the status");
+    env.simulator.clear_faults();
+    env.wait_for_reason("premium", "Contracted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_refused_read_does_not_stall_a_ready_plan_and_a_second_one_does() {
+    let env = TestEnvironment::with_operator().await;
+    env.apply("premium", json!({})).await;
+    env.wait_for_reason("premium", "Contracted").await;
+    env.simulator.fault(Fault::once(Call::Show, &env.tenant, status(403)));
+    let refusals = |count: usize| {
+        move |log: &[Entry]| {
+            let refused = log.iter().filter(|entry| entry.status == Some(403)).count();
+            let last_succeeded = log.last().is_some_and(|entry| entry.status == Some(200));
+            refused == count && last_succeeded
+        }
+    };
+    env.wait_for_requests("a refused read, and another one", refusals(1)).await;
+    assert_eq!(env.event_reasons("premium").await, ["Purchased", "Contracted"]);
+    env.simulator.fault(Fault::always(Call::Show, &env.tenant, status(403)));
+    env.wait_for_reason("premium", "PermissionDenied").await;
+    env.simulator.clear_faults();
+    env.wait_for_reason("premium", "Contracted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conflict_without_a_contract_is_another_order_and_the_operator_tries_again() {
+    let env = TestEnvironment::with_operator().await;
+    let conflict =
+        Kind::Status { code: 409, body: Some(r#"{"message":"another order is processed"}"#.into()), retry_after: None };
+    env.simulator.fault(Fault::always(Call::Create, &env.tenant, conflict));
+    env.apply("premium", json!({})).await;
+    let plan = env.wait_for_reason("premium", "OrderConflict").await;
+    assert!(condition(&plan, "Reconciling").is_some());
+    assert!(message(&plan).contains("another order is processed"), "{}", message(&plan));
+    assert!(plan.metadata.finalizers.is_none(), "a refused request leaves no record");
     env.simulator.clear_faults();
     env.wait_for_reason("premium", "Contracted").await;
 }

@@ -12,6 +12,7 @@ mod fic_errors;
 mod lifecycle;
 mod policies;
 mod process;
+mod record;
 mod schema;
 mod scope;
 #[path = "../support/mod.rs"]

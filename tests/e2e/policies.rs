@@ -1,11 +1,14 @@
 //! The policies of a plan, and contracts that a user changes in the portal.
 
+use fic_simulator::faults::{Fault, Kind};
 use fic_simulator::log::Call;
 use fic_simulator::portal::Action;
-use fic_support_operator::api::plan::PremiumSupportPlan;
+use fic_support_operator::api::plan::{PremiumSupportPlan, RECONCILE_REQUESTED_AT as REQUESTED_AT};
+use kube::ResourceExt;
+use kube::api::ListParams;
 use serde_json::json;
 
-use crate::support::plan::{condition, message};
+use crate::support::plan::{condition, has_reason, message, ready};
 use crate::support::texts::message::{ACTIVE, ONLY_OBSERVED};
 use crate::support::{TestEnvironment, new_tenant};
 
@@ -140,19 +143,75 @@ async fn plan_created_suspended_sends_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn suspended_plan_keeps_its_status_while_it_is_deleted() {
-    let mut env = TestEnvironment::with_operator().await;
+async fn suspended_plan_keeps_its_conditions_and_stays_while_it_is_deleted() {
+    let env = TestEnvironment::with_operator().await;
     env.apply("premium", json!({})).await;
     let before = env.wait_for_reason("premium", "Contracted").await;
     env.patch_spec("premium", json!({ "suspend": true })).await;
+    let is_observed = |plan: &PremiumSupportPlan| {
+        plan.status.as_ref().is_some_and(|status| status.observed_generation == plan.metadata.generation)
+    };
+    let suspended = env.wait_for_plan("premium", "the suspension to be observed", is_observed).await;
+    let conditions = |plan: &PremiumSupportPlan| plan.status.as_ref().unwrap().conditions.clone();
+    assert_eq!(conditions(&suspended), conditions(&before));
+    env.assert_plan_writes(4).await;
     env.delete("premium").await;
-    // When a second plan is Contracted, the operator has also reconciled the first one.
-    env.tenant = new_tenant();
-    env.apply("second", json!({})).await;
-    env.wait_for_reason("second", "Contracted").await;
-    let plan = env.plans().get("premium").await.unwrap();
-    assert_eq!(plan.status, before.status);
+    let plan = env.wait_for_reason("premium", "Suspended").await;
+    assert!(message(&plan).contains("set suspend: false"), "{}", message(&plan));
+    assert!(condition(&plan, "Reconciling").is_none() && condition(&plan, "Stalled").is_none());
     assert_eq!(env.count(Call::Delete), 0);
     env.patch_spec("premium", json!({ "suspend": false })).await;
     env.wait_for_deletion("premium").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contract_out_of_sight_is_lost_only_after_the_patience() {
+    let mut env = TestEnvironment::without_operator().await.with_flags(&["--loss-patience=1h"]);
+    env.create_secret().await;
+    env.start_operator().await;
+    env.apply("premium", json!({})).await;
+    env.wait_for_reason("premium", "Contracted").await;
+    env.simulator.fault(Fault::always(Call::List, &env.tenant, Kind::WrongAbsence));
+    env.simulator.fault(Fault::always(Call::Show, &env.tenant, Kind::WrongAbsence));
+    let plan = env.wait_for_reason("premium", "ContractNotFound").await;
+    assert_eq!(ready(&plan).unwrap().status, "Unknown");
+    assert!(condition(&plan, "Reconciling").is_some());
+    env.simulator.clear_faults();
+    env.patch_plan("premium", json!({ "metadata": { "annotations": { REQUESTED_AT: "now" } } })).await;
+    env.wait_for_reason("premium", "Contracted").await;
+    assert_eq!(env.count(Call::Create), 1);
+}
+
+/// Many contracts that are gone at once are more likely a fault than a wish to buy them all again.
+#[tokio::test(flavor = "multi_thread")]
+async fn purchase_guard_holds_recreations_back_until_a_person_approves_them() {
+    let mut env = TestEnvironment::without_operator().await.with_flags(&["--max-recreations-per-hour=1"]);
+    env.create_secret().await;
+    env.start_operator().await;
+    let plans = ["one", "two", "three"].map(|name| (name, new_tenant()));
+    for (name, tenant) in &plans {
+        env.apply_in(&env.namespace, name, tenant, json!({})).await;
+        env.wait_for_reason(name, "Contracted").await;
+    }
+    for (_, tenant) in &plans {
+        env.simulator.portal(tenant, &Action::Abolish);
+    }
+    let api = env.plans();
+    let with_reason = async |reason: &str| {
+        let all = api.list(&ListParams::default()).await.unwrap().items;
+        all.into_iter().filter(|plan| has_reason(plan, reason)).collect::<Vec<_>>()
+    };
+    let settled = async || env.count(Call::Create) == 4 && with_reason("ContractLost").await.len() == 2;
+    env.wait_until("one plan to be recreated and two to be held back", settled).await;
+    let held_back = with_reason("ContractLost").await;
+    assert!(condition(&held_back[0], "Stalled").is_some());
+    assert!(message(&held_back[0]).contains("--max-recreations-per-hour"), "{}", message(&held_back[0]));
+    // A new process continues to count, and to hold back.
+    env.operator().kill();
+    env.start_operator().await;
+    let name = held_back[0].name_any();
+    env.patch_plan(&name, json!({ "metadata": { "annotations": { REQUESTED_AT: "approved" } } })).await;
+    env.wait_for_reason(&name, "Contracted").await;
+    assert_eq!(env.count(Call::Create), 5);
+    assert_eq!(with_reason("ContractLost").await.len(), 1);
 }

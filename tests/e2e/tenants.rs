@@ -16,7 +16,7 @@ async fn second_plan_for_a_tenant_waits_until_the_first_is_deleted() {
     env.apply("second", json!({})).await;
     let plan = env.wait_for_reason("second", "TenantClaimed").await;
     assert!(condition(&plan, "Stalled").is_some());
-    assert!(message(&plan).contains(&format!("{}/first", env.namespace)), "{}", message(&plan));
+    assert!(message(&plan).contains("PremiumSupportPlan \"first\""), "{}", message(&plan));
     env.delete("first").await;
     env.wait_for_deletion("first").await;
     env.wait_for_reason("second", "Contracted").await;

@@ -179,7 +179,7 @@ impl TestEnvironment {
         self.patch_plan(name, json!({ "metadata": { "labels": { label: value } } })).await;
     }
 
-    async fn patch_plan(&self, name: &str, patch: Value) {
+    pub async fn patch_plan(&self, name: &str, patch: Value) {
         self.plans().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     }
 

@@ -96,6 +96,7 @@ impl TestEnvironment {
         let process = Command::new(env!("CARGO_BIN_EXE_fic-support-operator"))
             .args(["run", "--allow-insecure-http", "--http-bind-address=127.0.0.1:0"])
             .args(["--poll-interval=200ms", "--resync-interval=2s", "--operation-timeout=30s", "--request-timeout=2s"])
+            .arg("--loss-patience=1s")
             .arg(format!("--fic-endpoint={}", self.simulator.fic_endpoint()))
             .arg(format!("--keystone-endpoint={}", self.simulator.keystone_endpoint()))
             .arg(format!("--watch-namespace={}", self.namespace))
