@@ -87,7 +87,8 @@ impl Memory {
     /// The memory of a plan that this process sees for the first time.
     #[must_use]
     pub fn new(plan: &PlanFacts, now: Uptime) -> Self {
-        let create = if plan.record.is_present() { CreateState::UNCONFIRMED_BY_OTHER } else { CreateState::Unsent };
+        let is_open = plan.record == Record::Open;
+        let create = if is_open { CreateState::UNCONFIRMED_BY_OTHER } else { CreateState::Unsent };
         Self {
             create,
             record_opened: false,
@@ -121,7 +122,7 @@ impl Memory {
 
     /// A reconcile starts with this plan. An open record that this process did not open means that a create request may
     /// have been sent: by another process, or a user removed the id from the status. The other process may be about to
-    /// act on it. Without a record that request has ended.
+    /// act on it. Without an open record that request has ended.
     pub fn start_reconcile(&mut self, plan: &PlanFacts, settings: &Settings, now: Uptime) {
         let opened_here = self.record_opened && self.owned.is_none();
         match (&plan.record, &self.create) {
@@ -129,7 +130,9 @@ impl Memory {
                 self.create = CreateState::UNCONFIRMED_BY_OTHER;
                 self.expect_other_process(settings, now);
             }
-            (Record::None | Record::Watched(_), CreateState::Unconfirmed { sent_here: false, .. }) => {
+            // Another process recorded the outcome, or closed the record.
+            (Record::Owned(_), CreateState::Unconfirmed { .. })
+            | (Record::None | Record::Watched(_), CreateState::Unconfirmed { sent_here: false, .. }) => {
                 self.create = CreateState::Unsent;
                 self.foreign_until = None;
             }

@@ -152,6 +152,9 @@ impl SecretFinalizer {
         let cached = self.cached(key).ok_or(Error::Conflict)?;
         let finalizers = other_finalizers(&cached).chain([IN_USE_FINALIZER.to_owned()]).collect();
         let written = self.patch(key, version, finalizers).await?;
+        self.lock()
+            .releases
+            .finalizer_confirmed(key, parse_resource_version(written.metadata.resource_version.as_deref()));
         Ok(written.metadata.resource_version)
     }
 

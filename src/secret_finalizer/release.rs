@@ -93,6 +93,17 @@ impl Releases {
         }
     }
 
+    /// The API server has just confirmed that the Secret at this version carries the finalizer. If a release in doubt was
+    /// sent for the same version, only its late arrival could remove the finalizer, and the watch would show that.
+    /// Without this the finalizer would be sent again and again, without any change that ends the doubt.
+    pub fn finalizer_confirmed(&mut self, secret: &ObjectKey, version: Option<u64>) {
+        if let Some(Release::InDoubt(sent_for)) = self.0.get(secret)
+            && version == Some(*sent_for)
+        {
+            self.0.remove(secret);
+        }
+    }
+
     /// The Secret was deleted.
     pub fn forget(&mut self, secret: &ObjectKey) {
         self.0.remove(secret);
@@ -136,6 +147,19 @@ mod tests {
         for outcome in [Outcome::NotSent, Outcome::InUse] {
             assert!(!released(outcome).may_be_released(&secret(), Some(5)));
         }
+    }
+
+    #[test]
+    fn a_doubt_ends_when_the_finalizer_is_confirmed_at_the_same_version() {
+        let mut releases = released(Outcome::Unknown);
+        releases.finalizer_confirmed(&secret(), Some(4));
+        releases.finalizer_confirmed(&secret(), None);
+        assert!(releases.may_be_released(&secret(), Some(5)));
+        releases.finalizer_confirmed(&secret(), Some(5));
+        assert!(!releases.may_be_released(&secret(), Some(5)));
+        let mut certain = released(Outcome::Changed);
+        certain.finalizer_confirmed(&secret(), Some(5));
+        assert!(certain.may_be_released(&secret(), Some(5)), "the cache is stale");
     }
 
     #[test]

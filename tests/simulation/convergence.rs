@@ -90,7 +90,10 @@ fn is_true(world: &SimWorld, id: &ObjectRef, plan: &Value, reason: Reason, contr
             };
             is_kept && spec["adoptionPolicy"] == "Never" && contract.is_some_and(is_other)
         }
-        Reason::ContractLost => is_kept && contract.is_none() && spec["recreationPolicy"] == "Never",
+        Reason::ContractLost => {
+            let is_held_back = spec["recreationPolicy"] == "Never" || world.oracle.max_recreations.is_some();
+            is_kept && contract.is_none() && is_held_back
+        }
         Reason::NotContracted => is_kept && contract.is_none() && observes,
         Reason::TenantClaimed => {
             let mut others = world.store.all(Kind::Plan).filter(|(other_id, _)| *other_id != id);

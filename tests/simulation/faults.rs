@@ -19,6 +19,10 @@ pub struct FaultRates {
     pub fic_responses: u32,
     /// A read of FIC returns the state of a moment ago.
     pub fic_lag: u32,
+    /// The API server refuses a write of a plan or of a Secret.
+    pub refused_writes: u32,
+    /// A reconcile panics at a request to FIC or Keystone.
+    pub panics: u32,
     /// Every request for this tenant fails in this way.
     pub failing_tenant: Option<(String, FicFault)>,
 }

@@ -28,6 +28,9 @@ impl HttpClient for SimulatedHttp {
         let (world, incarnation) = (self.world.clone(), self.incarnation);
         async move {
             let request = to_bytes(&request);
+            if world.lock().is_panic_due(incarnation, request.uri().path()) {
+                panic_silently();
+            }
             let sent = fic_request(&world.lock(), incarnation, &request);
             let key = sent.tenant.clone().unwrap_or_default();
             let (request_time, server_time, response_time) = {
@@ -53,6 +56,9 @@ impl HttpClient for SimulatedHttp {
             });
             let (result, accepted) = replied.await.map_err(|_| TransportError::no_response("connection lost"))?;
             sleep_at_least(&sender, response_time, &tenant).await;
+            if sender.lock().is_panic_due(incarnation, "response") {
+                panic_silently();
+            }
             let mut world = sender.lock();
             let now = world.now();
             if let Some(accepted) = accepted {
@@ -65,6 +71,11 @@ impl HttpClient for SimulatedHttp {
         }
         .boxed()
     }
+}
+
+/// Panics without a message in the log of the test.
+fn panic_silently() -> ! {
+    std::panic::resume_unwind(Box::new("the simulation makes this reconcile panic"))
 }
 
 /// How long FIC asks the client to wait.

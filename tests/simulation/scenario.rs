@@ -17,10 +17,15 @@ pub enum Scenario {
     NamespaceDeletion,
     FailingTenant,
     AllFaults,
+    ChangedRecords,
+    MassLoss,
+    RefusedWrites,
+    Panics,
+    TwoLeaders,
 }
 
 impl Scenario {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 19] = [
         Self::Calm,
         Self::Crashes,
         Self::LostResponses,
@@ -35,6 +40,11 @@ impl Scenario {
         Self::NamespaceDeletion,
         Self::FailingTenant,
         Self::AllFaults,
+        Self::ChangedRecords,
+        Self::MassLoss,
+        Self::RefusedWrites,
+        Self::Panics,
+        Self::TwoLeaders,
     ];
 
     pub fn of(seed: u64) -> Self {
@@ -58,6 +68,11 @@ impl Scenario {
             Self::NamespaceDeletion => "namespace deletion",
             Self::FailingTenant => "failing tenant",
             Self::AllFaults => "all faults",
+            Self::ChangedRecords => "changed records",
+            Self::MassLoss => "mass loss",
+            Self::RefusedWrites => "refused writes",
+            Self::Panics => "panics",
+            Self::TwoLeaders => "two leaders",
         }
     }
 }

@@ -22,6 +22,20 @@ pub enum Action {
     /// Sets the annotation that requests a reconcile.
     RequestReconcile(ObjectRef, u32),
     Delete(ObjectRef),
+    /// Creates a copy of a plan, as a backup tool does: with the finalizers and annotations, without the status.
+    Copy(ObjectRef, ObjectRef),
+    /// Removes the annotation of the record, or both marks, as a replaced manifest does.
+    RemoveMarks {
+        plan: ObjectRef,
+        both: bool,
+    },
+    /// Adds the finalizer of the record, or both marks.
+    AddMarks {
+        plan: ObjectRef,
+        both: bool,
+    },
+    /// Removes the status of a plan.
+    WipeStatus(ObjectRef),
     /// Creates or changes a Secret, with data of this kind.
     Secret(ObjectRef, &'static str),
     Portal(String, PortalAction),
@@ -46,6 +60,8 @@ pub struct Script {
     pub processing: Duration,
     pub fault_rates: FaultRates,
     pub crashes: Vec<Crash>,
+    /// `--max-recreations-per-hour`.
+    pub max_recreations: Option<u32>,
     pub replicas: &'static [char],
     pub elects: bool,
     /// In the order of time.
@@ -77,14 +93,17 @@ impl Script {
         builder.add_plans(scenario);
         builder.add_scenario(scenario);
         builder.actions.sort_by_key(|(at, _)| *at);
-        let two = scenario == Scenario::LeaderChanges || (scenario == Scenario::AllFaults && builder.rng.u8(0..4) == 0);
+        let elects =
+            scenario == Scenario::LeaderChanges || (scenario == Scenario::AllFaults && builder.rng.u8(0..4) == 0);
+        let two = elects || scenario == Scenario::TwoLeaders;
         Self {
             scenario,
             processing,
             fault_rates: builder.fault_rates,
             crashes: builder.crashes,
+            max_recreations: (scenario == Scenario::MassLoss).then_some(1),
             replicas: if two { &['a', 'b'] } else { &['a'] },
-            elects: two,
+            elects,
             actions: builder.actions,
             length: Duration::from_millis(length),
             plans: builder.plans.into_iter().map(|(id, _)| id).collect(),
@@ -107,6 +126,7 @@ impl Script {
             processing: Duration::ZERO,
             fault_rates: FaultRates::default(),
             crashes: vec![],
+            max_recreations: None,
             replicas: &['a'],
             elects: false,
             actions: actions.map(|(at, action)| (Duration::from_millis(at), action)).into(),
@@ -136,7 +156,8 @@ impl Script {
                 Action::Kill(_) | Action::Stop(_) | Action::Freeze(..) | Action::DeleteNamespace(_) | Action::Uninstall
             )
         };
-        self.fault_rates.api_requests > 0
+        self.fault_rates.api_requests + self.fault_rates.panics > 0
+            || self.replicas.len() > 1
             || self.elects
             || !self.crashes.is_empty()
             || self.actions.iter().any(loses_events)

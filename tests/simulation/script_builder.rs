@@ -45,15 +45,16 @@ impl ScriptBuilder {
 
     /// Adds the plans and their Secrets.
     pub fn add_plans(&mut self, scenario: Scenario) {
-        let may_share_tenant = scenario == Scenario::CompetingTenants
+        let may_share_tenant = matches!(scenario, Scenario::CompetingTenants | Scenario::ChangedRecords)
             || (matches!(scenario, Scenario::AllFaults | Scenario::Secrets) && self.rng.bool());
         let count = match scenario {
             Scenario::Calm => 1,
             Scenario::CompetingTenants | Scenario::Secrets => self.rng.usize(2..4),
+            Scenario::MassLoss => self.rng.usize(3..6),
             Scenario::FailingTenant => 2,
             _ => self.rng.usize(1..3),
         };
-        let is_plain = matches!(scenario, Scenario::Calm | Scenario::FailingTenant);
+        let is_plain = matches!(scenario, Scenario::Calm | Scenario::FailingTenant | Scenario::MassLoss);
         for number in 0..count {
             let namespace = if self.rng.u8(0..3) == 0 { "beta" } else { "alpha" };
             let id = ObjectRef::new(Kind::Plan, namespace, &format!("plan-{number}"));
@@ -145,11 +146,31 @@ impl ScriptBuilder {
             Scenario::NamespaceDeletion => self.add(Action::DeleteNamespace("alpha".into())),
             Scenario::FailingTenant => return self.set_failing_tenant(),
             Scenario::AllFaults => self.add_all_faults(),
+            Scenario::ChangedRecords => {
+                self.add_record_changes();
+                if self.rng.bool() {
+                    self.add_portal_actions();
+                }
+                if self.rng.bool() {
+                    self.fault_rates.fic_responses = self.rng.u32(100..900);
+                }
+            }
+            Scenario::MassLoss => self.add_mass_loss(),
+            Scenario::RefusedWrites => self.fault_rates.refused_writes = self.rng.u32(100..900),
+            Scenario::Panics => self.fault_rates.panics = self.rng.u32(50..400),
+            Scenario::TwoLeaders => {
+                if self.rng.bool() {
+                    self.add_portal_actions();
+                }
+                if self.rng.bool() {
+                    self.add_edits();
+                }
+            }
         }
         self.add_other_faults(scenario);
         // Users delete most plans while faults still happen.
         for (id, _) in self.plans.clone() {
-            if scenario != Scenario::Uninstall && self.rng.u8(0..3) != 0 {
+            if !matches!(scenario, Scenario::Uninstall | Scenario::MassLoss) && self.rng.u8(0..3) != 0 {
                 self.add_between(500, self.length, Action::Delete(id));
             }
         }
@@ -176,7 +197,7 @@ impl ScriptBuilder {
 
     /// Adds a few faults of other scenarios to half of the runs.
     fn add_other_faults(&mut self, scenario: Scenario) {
-        if scenario == Scenario::Calm || self.rng.bool() {
+        if matches!(scenario, Scenario::Calm | Scenario::MassLoss) || self.rng.bool() {
             return;
         }
         let rates = &mut self.fault_rates;
@@ -241,6 +262,39 @@ impl ScriptBuilder {
             };
             self.add(action);
         }
+    }
+
+    /// Tools for backup and delivery, and users, copy plans and change their records.
+    fn add_record_changes(&mut self) {
+        for number in 0..self.rng.u32(1..5) {
+            let (plan, tenant) = self.any_plan();
+            let both = self.rng.bool();
+            let action = match self.rng.u8(0..6) {
+                0 => {
+                    let namespace = if plan.namespace == "alpha" { "beta" } else { "alpha" };
+                    let copy = ObjectRef::new(Kind::Plan, namespace, &format!("copy-{number}"));
+                    self.plans.push((copy.clone(), tenant));
+                    Action::Copy(plan, copy)
+                }
+                1 => Action::AddMarks { plan, both },
+                2 => Action::WipeStatus(plan),
+                _ => Action::RemoveMarks { plan, both },
+            };
+            let to = if self.rng.bool() { 2000 } else { self.length };
+            self.add_between(200, to, action);
+        }
+    }
+
+    /// All contracts are gone at about the same time. A person approves one recreation later.
+    fn add_mass_loss(&mut self) {
+        let at = self.rng.u64(6000..8000);
+        for (_, tenant) in self.plans.clone() {
+            self.add_between(at, at + 1500, Action::Portal(tenant, PortalAction::Abolish));
+        }
+        if self.rng.bool() {
+            self.add_between(at, at + 12_000, Action::Kill('a'));
+        }
+        self.length = self.length.max(at + 20_000);
     }
 
     /// A user requests many reconciles in a short time.

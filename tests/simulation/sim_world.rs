@@ -131,6 +131,18 @@ impl SimWorld {
         self.started_at + Duration::from_millis(instant)
     }
 
+    /// Whether a reconcile panics now. It loses what it has learned, as in a crash.
+    pub fn is_panic_due(&mut self, incarnation: Incarnation, purpose: &str) -> bool {
+        let rate = self.fault_rates.panics;
+        let is_due = rate > 0 && self.chance((incarnation, "panic", purpose)).u32(0..1000) < rate;
+        if is_due {
+            self.trace(|| format!("{}{}  a reconcile panics", incarnation.0, incarnation.1));
+            let Self { oracle, store, .. } = self;
+            oracle.memory_lost(store);
+        }
+        is_due
+    }
+
     /// Adds a line to the trace.
     pub fn trace(&mut self, line: impl FnOnce() -> String) {
         let at = self.now().as_secs_f64();

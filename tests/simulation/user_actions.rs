@@ -3,10 +3,10 @@
 use fic_simulator::portal::Action as PortalAction;
 use serde_json::{Value, json};
 
-use crate::plan_fields::FOREIGN_FINALIZER;
+use crate::plan_fields::{CONTRACT_FINALIZER, FOREIGN_FINALIZER, OWNER_UID};
 use crate::script::Action;
 use crate::sim_world::SimWorld;
-use crate::store::{Kind, ObjectRef, ObjectWrite, is_deleting};
+use crate::store::{Kind, ObjectRef, ObjectWrite, finalizers, is_deleting};
 
 pub fn perform(world: &mut SimWorld, action: Action) {
     world.trace(|| format!("user: {action:?}"));
@@ -25,6 +25,22 @@ pub fn perform(world: &mut SimWorld, action: Action) {
                 plan["metadata"]["annotations"]["fic.ntt.com/reconcile-requested-at"] = json!(number.to_string());
             });
             (id, write)
+        }
+        Action::Copy(from, to) => {
+            let write = copy_plan(world, &from, &to);
+            (to, write)
+        }
+        Action::RemoveMarks { plan, both } => {
+            let write = world.store.edit(&plan, |plan| remove_marks(plan, both));
+            (plan, write)
+        }
+        Action::AddMarks { plan, both } => {
+            let write = world.store.edit(&plan, |plan| add_marks(plan, both));
+            (plan, write)
+        }
+        Action::WipeStatus(plan) => {
+            let write = world.store.edit(&plan, |plan| plan["status"] = json!({ "observedGeneration": -1 }));
+            (plan, write)
         }
         Action::Delete(id) => {
             let write = world.store.delete(&id, &wall_clock);
@@ -64,6 +80,40 @@ fn create_plan(world: &mut SimWorld, id: &ObjectRef, spec: &Value, held: bool) -
     });
     let wall_clock = world.wall_clock();
     world.store.create(id, plan, &wall_clock).ok()
+}
+
+fn copy_plan(world: &mut SimWorld, from: &ObjectRef, to: &ObjectRef) -> Option<ObjectWrite> {
+    if world.store.get(&ObjectRef::crd()).is_some_and(is_deleting) {
+        return None;
+    }
+    let original = world.store.get(from)?;
+    let metadata = &original["metadata"];
+    let copy = json!({
+        "apiVersion": "fic.ntt.com/v1alpha1", "kind": "PremiumSupportPlan", "spec": original["spec"],
+        "metadata": { "finalizers": finalizers(original), "annotations": metadata["annotations"] },
+    });
+    let wall_clock = world.wall_clock();
+    world.store.create(to, copy, &wall_clock).ok()
+}
+
+fn remove_marks(plan: &mut Value, both: bool) {
+    if let Some(annotations) = plan["metadata"]["annotations"].as_object_mut() {
+        annotations.remove(OWNER_UID);
+    }
+    if let Some(finalizers) = plan["metadata"]["finalizers"].as_array_mut().filter(|_| both) {
+        finalizers.retain(|name| name != CONTRACT_FINALIZER);
+    }
+}
+
+fn add_marks(plan: &mut Value, both: bool) {
+    if is_deleting(plan) {
+        return;
+    }
+    let others = finalizers(plan).into_iter().filter(|name| *name != CONTRACT_FINALIZER).collect::<Vec<_>>();
+    plan["metadata"]["finalizers"] = json!([others, vec![CONTRACT_FINALIZER]].concat());
+    if both {
+        plan["metadata"]["annotations"][OWNER_UID] = plan["metadata"]["uid"].clone();
+    }
 }
 
 fn set_field(plan: &mut Value, field: &str, value: Value) {

@@ -307,9 +307,9 @@ fn a_record_that_appears_may_be_acted_on_by_another_process() {
     };
     let appeared = start(&fresh, Record::Open);
     assert_eq!((appeared.create.clone(), appeared.foreign_until), (CreateState::UNCONFIRMED_BY_OTHER, Some(at(115))));
-    for record in [Record::None, Record::Watched(id(1))] {
+    for record in [Record::None, Record::Watched(id(1)), Record::Owned(id(1))] {
         let gone = start(&appeared, record);
-        assert_eq!((gone.create, gone.foreign_until), (CreateState::Unsent, None), "the other process closed it");
+        assert_eq!((gone.create, gone.foreign_until), (CreateState::Unsent, None), "the other process has ended it");
     }
     for result in [StepResult::RecordOpened, StepResult::RecordClosed, StepResult::IdRecorded] {
         let mut memory = appeared.clone();
@@ -318,6 +318,7 @@ fn a_record_that_appears_may_be_acted_on_by_another_process() {
     }
     let sent = Memory { create: CreateState::Unconfirmed { sent_here: true, empty_reads: 0, resent: 0 }, ..fresh };
     assert_eq!(start(&sent, Record::None), sent, "a request of this process is not forgotten");
+    assert_eq!(start(&sent, Record::Owned(id(1))).create, CreateState::Unsent, "another process recorded its outcome");
 }
 
 #[test]

@@ -146,7 +146,11 @@ fn serve(
         world.end_process(incarnation);
         return None;
     }
-    let response = handle(&mut world, incarnation, request);
+    let response = if is_refused(&mut world, incarnation, request) {
+        failure(403)
+    } else {
+        handle(&mut world, incarnation, request)
+    };
     if !is_lease && request.is_write() {
         let status = response.status();
         let (replica, number) = incarnation;
@@ -161,6 +165,15 @@ fn serve(
         return lost();
     }
     Some(Ok(response))
+}
+
+/// An admission policy or a missing right refuses some writes of plans and Secrets, but never a status.
+fn is_refused(world: &mut SimWorld, incarnation: Incarnation, request: &ApiRequest) -> bool {
+    let rate = world.fault_rates.refused_writes;
+    let is_guarded = request.is_write()
+        && !request.path.ends_with("/status")
+        && (request.is_of("premiumsupportplans") || request.is_of("secrets"));
+    rate > 0 && is_guarded && world.chance((incarnation, "refused", &request.path)).u32(0..1000) < rate
 }
 
 /// Tells the oracle that the response to a write of a plan is lost.
@@ -229,7 +242,7 @@ fn create_event(world: &mut SimWorld, namespace: &str, event: &Value) -> Respons
     }
     world.trace(|| format!("Event {} of {}: {}", event["reason"], event["regarding"]["name"], event["note"]));
     if let Err(failure) = world.oracle.event_ledger.event_created(event) {
-        world.oracle.fail(&failure);
+        world.oracle.fail_if_one_leads(&failure);
     }
     success(event)
 }

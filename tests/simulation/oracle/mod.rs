@@ -13,7 +13,7 @@ use fic_simulator::state::{Contract, FicState};
 use serde_json::Value;
 
 use crate::event_ledger::EventLedger;
-use crate::plan_fields::{is_open, uid};
+use crate::plan_fields::{has_record, is_open, uid};
 use crate::sim_world::Incarnation;
 use crate::store::{Kind, ObjectRef, ObjectWrite, Store};
 use truth::{ContractOrigin, PlanTruth};
@@ -62,6 +62,11 @@ pub struct Oracle {
     /// By id of the contract.
     contracts: BTreeMap<String, ContractOrigin>,
     pub uninstalled_at: Option<Duration>,
+    /// Two processes lead at the same time. That must be harmless, but they cannot avoid to do some things twice.
+    pub two_lead: bool,
+    pub max_recreations: Option<u32>,
+    /// How many lost contracts were given up, to create others.
+    recreations: u32,
     pub slack: Slack,
     /// By process: when it last renewed its lease.
     lease_renewals: BTreeMap<String, Duration>,
@@ -92,6 +97,13 @@ impl Oracle {
     /// Records a broken rule.
     pub fn fail(&mut self, failure: &str) {
         self.failure.get_or_insert_with(|| failure.to_owned());
+    }
+
+    /// Records a broken rule that only one leader can keep: each process knows only its own requests.
+    pub fn fail_if_one_leads(&mut self, failure: &str) {
+        if !self.two_lead {
+            self.fail(failure);
+        }
     }
 
     /// The UID of the plan that owns a contract.
@@ -130,7 +142,7 @@ impl Oracle {
         let explains = matches!(call, Call::ListOperations);
         let wait_until = self.wait_until.get(&(*incarnation, tenant.to_owned()));
         if !explains && wait_until.is_some_and(|until| now < *until) {
-            self.fail(&format!("Retry-After: {call:?} request for a tenant earlier than FIC allowed"));
+            self.fail_if_one_leads(&format!("Retry-After: {call:?} request for a tenant earlier than FIC allowed"));
         }
     }
 
@@ -155,6 +167,24 @@ impl Oracle {
         self.wait_until.clear();
         for (_, plan) in store.all(Kind::Plan) {
             self.create_may_be_unknown(plan);
+            if self.truth(uid(plan)).marks_removed && !has_record(plan) {
+                self.forget_contract(uid(plan), None);
+            }
+        }
+    }
+
+    /// A user removed every trace of what a plan may have bought. No process can know of the contract any more, so it
+    /// counts as one from the portal.
+    fn forget_contract(&mut self, uid: &str, now: Option<Duration>) {
+        let truth = self.truths.entry(uid.to_owned()).or_default();
+        let tenant = truth.tenant.clone();
+        truth.lost += 1;
+        self.accepted.remove(&tenant);
+        let of_tenant = self.contracts.values_mut().filter(|origin| origin.tenant == tenant);
+        for origin in of_tenant.filter(|origin| origin.owner.as_deref().is_none_or(|owner| owner == uid)) {
+            origin.created_by_operator = false;
+            origin.owner = None;
+            origin.forgotten_at = now;
         }
     }
 

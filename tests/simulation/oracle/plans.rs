@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::Oracle;
 use crate::plan_fields::{
-    self, FOREIGN_FINALIZER, has_record, is_retained, is_suspended, owned_id, recorded_id, secret_of, spec_text,
+    self, FOREIGN_FINALIZER, has_record, is_open, is_retained, is_suspended, owned_id, recorded_id, secret_of,
+    spec_text,
 };
 use crate::store::{Kind, ObjectRef, ObjectWrite, Store, has_finalizer, is_deleting};
 
@@ -31,7 +32,11 @@ impl Oracle {
             self.truth(&uid).create_unknown = true;
         }
         if by.is_none() {
+            self.record_changed_by_user(now, write);
             return;
+        }
+        if write.after.as_ref().is_some_and(has_record) {
+            self.truth(&uid).marks_removed = false;
         }
         if let Some(after) = &write.after
             && owned_id(after) != before.and_then(owned_id)
@@ -61,12 +66,46 @@ impl Oracle {
         }
     }
 
+    /// A user or a tool changed the marks or the status of a plan, or deleted a plan without marks.
+    fn record_changed_by_user(&mut self, now: Duration, write: &ObjectWrite) {
+        let Some(before) = &write.before else { return };
+        let uid = plan_fields::uid(before);
+        let Some(after) = &write.after else {
+            // Deleted without the finalizer that a user removed before.
+            if owned_id(before).is_some() || self.truth(uid).marks_removed {
+                self.forget_contract(uid, Some(now));
+            }
+            return;
+        };
+        if is_open(before) && !has_record(after) {
+            self.truth(uid).marks_removed = true;
+            if self.truth(uid).create_unknown {
+                // No process may know of the create request.
+                self.forget_contract(uid, Some(now));
+            }
+        }
+        if is_open(after) && !is_open(before) {
+            // The marks were forged, or the status was wiped.
+            self.truth(uid).create_unknown = true;
+        }
+        if has_record(after) != has_record(before) {
+            self.truth(uid).record_changed_at = Some(now);
+        }
+        if owned_id(before).is_some() && !has_record(after) {
+            self.forget_contract(uid, Some(now));
+        }
+    }
+
     /// The operator recorded a contract as the plan's own: checks that it may be.
     fn contract_recorded(&mut self, store: &Store, uid: &str, plan: &Value, contract: &str) {
         let adopts = spec_text(plan, "adoptionPolicy", "Never") == "IfPresent";
         let truth = self.truths.entry(uid.to_owned()).or_default();
         let origin = self.contracts.entry(contract.to_owned()).or_default();
-        let is_owned_by_other = origin.owner.as_deref().is_some_and(|owner| owner != uid);
+        origin.tenant.clone_from(&truth.tenant);
+        // A forged record may take the contract of a plan that no longer exists, as it may take one from the portal.
+        let exists = |owner: &str| store.all(Kind::Plan).any(|(_, plan)| plan_fields::uid(plan) == owner);
+        let is_owned_by_other =
+            origin.owner.as_deref().is_some_and(|owner| owner != uid && (exists(owner) || !truth.create_unknown));
         let mut others = store.all(Kind::Plan).filter(|(_, other)| plan_fields::uid(other) != uid);
         let is_held_by_other = others.any(|(_, other)| owned_id(other) == Some(contract));
         if is_held_by_other || (is_owned_by_other && !adopts) {
@@ -88,6 +127,12 @@ impl Oracle {
     /// other controllers.
     fn check_removals(&mut self, before: &Value, after: &Value) {
         let id_removed = owned_id(before).is_some() && recorded_id(after).is_none();
+        if id_removed {
+            self.recreations += 1;
+            if self.max_recreations.is_some_and(|most| self.recreations > most) {
+                self.fail("rule 13: more lost contracts are bought again than the purchase guard allows");
+            }
+        }
         if id_removed && spec_text(after, "recreationPolicy", "IfLost") == "Never" {
             self.fail("rule 6: the operator starts to recreate a lost contract although recreationPolicy is Never");
         }

@@ -20,10 +20,12 @@ impl Oracle {
         if !by_operator || !had || has {
             return;
         }
-        // The operator may not yet have observed that a plan names this Secret.
+        // The operator may not yet have observed that a plan names this Secret, or that a user changed its record.
         let is_observed = |plan: &serde_json::Value| {
-            let former = self.truths.get(uid(plan)).and_then(|truth| truth.former_secret.as_ref());
-            former.is_none_or(|(_, until)| now.saturating_sub(*until) > self.slack.reads)
+            let truth = self.truths.get(uid(plan));
+            let former = truth.and_then(|truth| truth.former_secret.as_ref()).map(|(_, until)| *until);
+            let changes = former.into_iter().chain(truth.and_then(|truth| truth.record_changed_at));
+            changes.max().is_none_or(|at| now.saturating_sub(at) > self.slack.reads)
         };
         let user = store.all(Kind::Plan).find(|(plan_id, plan)| {
             plan_id.namespace == id.namespace
@@ -33,7 +35,7 @@ impl Oracle {
         });
         if let Some((user, _)) = user {
             let failure = format!("rule 8: the finalizer of {id} was removed although {user} has a record");
-            self.fail(&failure);
+            self.fail_if_one_leads(&failure);
         }
     }
 }

@@ -13,6 +13,10 @@ pub struct PlanTruth {
     /// No process knows any more whether a create request took effect. The operator may take a contract that it finds
     /// as the result.
     pub create_unknown: bool,
+    /// A user removed a mark of an open record, and the operator has not restored it.
+    pub marks_removed: bool,
+    /// When a user last gave the plan a record, or removed it.
+    pub record_changed_at: Option<Duration>,
     /// How many contracts the operator created for the plan.
     pub created: u32,
     /// How many contracts the plan lost in the portal.
@@ -29,9 +33,12 @@ pub struct PlanTruth {
 
 #[derive(Default)]
 pub struct ContractOrigin {
+    pub tenant: String,
     pub created_by_operator: bool,
     /// The UID of the plan that owns the contract.
     pub owner: Option<String>,
+    /// When a user removed the last trace of it from its plan.
+    pub forgotten_at: Option<Duration>,
 }
 
 impl PlanTruth {

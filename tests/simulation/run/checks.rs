@@ -76,7 +76,8 @@ impl Run {
 
     /// A converged operator sends the requests of drift checks only.
     pub(super) fn check_calls(&self, calls: u32) -> Result<(), String> {
-        let most = CALLS_WHEN_CONVERGED * u32::try_from(self.script.plans.len()).unwrap();
+        let leaders = if self.script.elects { 1 } else { self.script.replicas.len() };
+        let most = CALLS_WHEN_CONVERGED * u32::try_from(self.script.plans.len() * leaders).unwrap();
         if calls > most {
             return Err(format!("too many requests: {calls} in two resync intervals after convergence"));
         }

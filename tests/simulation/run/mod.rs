@@ -101,6 +101,9 @@ impl Run {
             world.oracle.slack = script.slack();
             world.oracle.reads_lag = script.fault_rates.fic_lag > 0;
             world.elects = script.elects;
+            world.max_recreations_per_hour = script.max_recreations;
+            world.oracle.max_recreations = script.max_recreations;
+            world.oracle.two_lead = script.scenario == Scenario::TwoLeaders;
             world.crashes.clone_from(&script.crashes);
             let wall_clock = world.wall_clock();
             let crd = json!({ "metadata": { "finalizers": ["customresourcecleanup"] } });
