@@ -114,38 +114,30 @@ impl Oracle {
         let origin =
             ContractOrigin { tenant: tenant.to_owned(), created_by_operator: true, ..ContractOrigin::default() };
         self.contracts.insert(contract.id.clone(), origin);
-        let Some((id, plan)) = creators.first() else {
-            if self.truths.values().any(|truth| truth.tenant == tenant && truth.marks_removed) {
-                return;
-            }
-            self.fail(&format!("rule 2: {} was created, and no plan has an open record", contract.id));
-            return;
-        };
-        self.check_secret_finalizer(now, store, uid(plan), &secret_of(id, plan), contract);
         // Of several plans with an open record, the request does not show the one that it was sent for.
-        if creators.len() == 1 {
+        if creators.is_empty() {
+            if !self.truths.values().any(|truth| truth.tenant == tenant && truth.marks_removed) {
+                self.fail(&format!("rule 2: {} was created, and no plan has an open record", contract.id));
+            }
+            return;
+        }
+        if !creators.iter().any(|(id, plan)| self.is_secret_kept(now, store, uid(plan), &secret_of(id, plan))) {
+            self.fail_if_one_leads(&format!("rule 8: {} was created with a Secret without the finalizer", contract.id));
+        }
+        if let [(id, plan)] = creators.as_slice() {
             self.check_created_once(now, uid(plan), id, contract);
         }
     }
 
-    /// The Secret of the plan must have the finalizer, or not exist.
-    fn check_secret_finalizer(
-        &mut self,
-        now: Duration,
-        store: &Store,
-        uid: &str,
-        secret: &ObjectRef,
-        contract: &Contract,
-    ) {
+    /// Whether the Secret of the plan has the finalizer, or does not exist.
+    fn is_secret_kept(&self, now: Duration, store: &Store, uid: &str, secret: &ObjectRef) -> bool {
         // A decision may still rely on the Secret that the plan named shortly before.
         let former = self.truths.get(uid).and_then(|truth| truth.former_secret.clone());
         let former = former.filter(|(_, until)| now.saturating_sub(*until) <= self.slack.changes);
         let mut secrets = former.into_iter().map(|(secret, _)| secret).chain([secret.clone()]);
         let is_kept =
             |secret: ObjectRef| store.get(&secret).is_none_or(|secret| has_finalizer(secret, IN_USE_FINALIZER));
-        if !secrets.any(is_kept) {
-            self.fail_if_one_leads(&format!("rule 8: {} was created with a Secret without the finalizer", contract.id));
-        }
+        secrets.any(is_kept)
     }
 
     /// The plan must request a contract, and must not have one that it has not lost.
