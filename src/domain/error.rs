@@ -26,6 +26,8 @@ pub enum FicError {
     AuthenticationFailed {
         /// The message of Keystone.
         message: Box<str>,
+        /// How long the client waits before it tries these credentials again. `None`: it has just tried.
+        retry_after: Option<Duration>,
     },
     /// 403, or a second 401 with a new token: the API user lacks the permission.
     PermissionDenied {
@@ -72,16 +74,16 @@ impl FicError {
         }
     }
 
-    /// How long FIC asks the client to wait.
+    /// How long to wait before the next request: FIC asks for it, or the credentials were refused a short time ago.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Unavailable { retry_after, .. } | Self::RateLimited { retry_after } => *retry_after,
-            Self::AuthenticationFailed { .. }
-            | Self::PermissionDenied { .. }
-            | Self::Rejected { .. }
-            | Self::Conflict { .. }
-            | Self::Unexpected { .. } => None,
+            Self::Unavailable { retry_after, .. }
+            | Self::RateLimited { retry_after }
+            | Self::AuthenticationFailed { retry_after, .. } => *retry_after,
+            Self::PermissionDenied { .. } | Self::Rejected { .. } | Self::Conflict { .. } | Self::Unexpected { .. } => {
+                None
+            }
         }
     }
 
@@ -182,7 +184,7 @@ mod tests {
 
     #[test]
     fn errors_without_http_status_determine_write_outcome() {
-        let refused = FicError::AuthenticationFailed { message: "".into() };
+        let refused = FicError::AuthenticationFailed { message: "".into(), retry_after: None };
         assert_eq!(refused.category(), "authentication_failed");
         assert_eq!(WriteOutcome::<()>::from_error(refused.clone()), WriteOutcome::NotSent(refused));
         let other = FicError::Unexpected { message: "".into() };

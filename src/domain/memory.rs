@@ -56,6 +56,10 @@ pub struct Memory {
     pub last_answer_at: Uptime,
     /// How many consecutive reconciles ended with backoff.
     pub failures: u32,
+    /// When Keystone last refused the credentials of the plan.
+    pub sign_in_refused_at: Option<Uptime>,
+    /// How often in a row it had refused them before.
+    pub sign_in_refusals: u32,
     /// FIC asked the operator to wait.
     pub retry_after: Option<RetryAfter>,
 }
@@ -80,6 +84,8 @@ pub struct Refusal {
     pub confirmed: bool,
 }
 
+/// The first and the longest time between two sign-ins that Keystone refuses. After the longest one they count anew.
+const SIGN_IN_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 /// The first and the longest time between two restorations of the same record.
 const RESTORE_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
 
@@ -106,6 +112,8 @@ impl Memory {
             in_progress_since: None,
             last_answer_at: now,
             failures: 0,
+            sign_in_refused_at: None,
+            sign_in_refusals: 0,
             retry_after: None,
         }
     }
@@ -266,6 +274,7 @@ impl Memory {
     fn answered(&mut self, now: Uptime) {
         self.last_answer_at = now;
         self.refusal = None;
+        self.sign_in_refused_at = None;
     }
 
     /// Counts a refusal that the next read, a poll interval later, may not repeat.
@@ -283,9 +292,28 @@ impl Memory {
     }
 
     fn request_failed(&mut self, error: &FicError, now: Uptime) {
-        if let Some(wait) = error.retry_after() {
+        let wait = match error {
+            FicError::AuthenticationFailed { retry_after: None, .. } => Some(self.sign_in_refused(now)),
+            FicError::AuthenticationFailed { .. }
+            | FicError::Unavailable { .. }
+            | FicError::RateLimited { .. }
+            | FicError::PermissionDenied { .. }
+            | FicError::Rejected { .. }
+            | FicError::Conflict { .. }
+            | FicError::Unexpected { .. } => error.retry_after(),
+        };
+        if let Some(wait) = wait {
             self.retry_after = Some(RetryAfter { not_before: now.saturating_add(wait), error: error.clone() });
         }
+    }
+
+    /// Keystone refused the credentials. The next sign-in waits, also if a user changes the Secret again and again.
+    fn sign_in_refused(&mut self, now: Uptime) -> Duration {
+        let (first, longest) = SIGN_IN_BACKOFF;
+        let is_isolated = self.sign_in_refused_at.is_none_or(|at| now.saturating_sub(at) > longest);
+        self.sign_in_refusals = if is_isolated { 0 } else { self.sign_in_refusals.saturating_add(1) };
+        self.sign_in_refused_at = Some(now);
+        first.saturating_mul(1 << self.sign_in_refusals.min(16)).min(longest)
     }
 
     /// Counts a read that shows nothing new, and returns whether it counted. Reads count only a poll interval apart,

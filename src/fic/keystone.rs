@@ -53,7 +53,7 @@ pub(super) async fn sign_in(transport: &Transport, endpoint: &Url, access: &Acce
 fn error_of(response: &Response, credentials: &Credentials) -> FicError {
     let message = wire::error_message(&response.body, &[&credentials.api_key, &credentials.api_secret]);
     match response.status {
-        401 => FicError::AuthenticationFailed { message },
+        401 => FicError::AuthenticationFailed { message, retry_after: None },
         other => name_keystone(FicError::from_status(other, message, response.retry_after())),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`transport`] and [`rate_limit`]: one HTTP request within all limits.
 //! - [`http`]: executes a request; a test provides a replacement.
-//! - [`keystone`] and [`tokens`]: sign-in, and the cache of tokens.
+//! - [`keystone`], [`tokens`] and [`refused_sign_ins`]: sign-in, the cache of tokens, and the limit for wrong credentials.
 //! - [`wire`] and [`response`]: the JSON, and what it is parsed into.
 //! - [`metrics`] and [`call`]: the number and duration of requests by call.
 
@@ -11,6 +11,7 @@ pub mod http;
 mod keystone;
 pub mod metrics;
 mod rate_limit;
+mod refused_sign_ins;
 mod response;
 mod tokens;
 mod transport;
@@ -30,7 +31,9 @@ use crate::domain::contract::{Contract, ContractId};
 use crate::domain::error::{FicError, WriteOutcome};
 use call::Call;
 use http::{Http, HttpClient, TransportError};
+use keystone::Token;
 use metrics::{FicMetrics, status_class};
+use refused_sign_ins::RefusedSignIns;
 use response::{FicResponse, Response};
 use tokens::TokenCache;
 pub use transport::Limits;
@@ -68,6 +71,7 @@ pub struct NotLeader;
 pub struct FicClient {
     transport: Transport,
     tokens: TokenCache,
+    refused_sign_ins: RefusedSignIns,
     endpoints: Endpoints,
     metrics: FicMetrics,
 }
@@ -102,7 +106,13 @@ impl FicClient {
         metrics: FicMetrics,
     ) -> Self {
         let transport = Transport::new(http_client, limits);
-        Self { transport, tokens: TokenCache::default(), endpoints, metrics }
+        Self {
+            transport,
+            tokens: TokenCache::default(),
+            refused_sign_ins: RefusedSignIns::default(),
+            endpoints,
+            metrics,
+        }
     }
 
     /// Lists the contracts of the tenant: none or one.
@@ -236,14 +246,16 @@ impl FicClient {
 
     async fn token(&self, access: &Access) -> Result<SecretString, FicError> {
         self.tokens
-            .get(access, || async {
-                let began = Instant::now();
-                let token = keystone::sign_in(&self.transport, &self.endpoints.keystone, access).await;
-                let outcome = token.as_ref().map_or_else(FicError::category, |_| "2xx");
-                self.metrics.record(Call::SignIn, outcome, began.elapsed());
-                token
-            })
+            .get(access, || self.refused_sign_ins.sign_in(access.credentials.fingerprint, || self.sign_in(access)))
             .await
+    }
+
+    async fn sign_in(&self, access: &Access) -> Result<Token, FicError> {
+        let began = Instant::now();
+        let token = keystone::sign_in(&self.transport, &self.endpoints.keystone, access).await;
+        let outcome = token.as_ref().map_or_else(FicError::category, |_| "2xx");
+        self.metrics.record(Call::SignIn, outcome, began.elapsed());
+        token
     }
 }
 

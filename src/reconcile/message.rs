@@ -235,7 +235,7 @@ fn request_failed(error: &FicError, subject: Subject<'_>) -> String {
             "FIC or Keystone limits the rate of requests (HTTP 429). The operator honours Retry-After, or retries with exponential backoff."
                 .into()
         }
-        FicError::AuthenticationFailed { message } => format!(
+        FicError::AuthenticationFailed { message, .. } => format!(
             "Keystone rejects the credentials in Secret \"{secret}\" for tenant {tenant}{}. Correct apiKey and apiSecret; the operator \
              continues as soon as the Secret changes.",
             quoted(message)
@@ -261,7 +261,9 @@ fn brief(error: &FicError) -> String {
     match error {
         FicError::Unavailable { message, .. } | FicError::Unexpected { message } => message.to_string(),
         FicError::RateLimited { .. } => "HTTP 429".into(),
-        FicError::AuthenticationFailed { message } => format!("Keystone rejects the credentials{}", quoted(message)),
+        FicError::AuthenticationFailed { message, .. } => {
+            format!("Keystone rejects the credentials{}", quoted(message))
+        }
         FicError::PermissionDenied { message } => format!("permission denied{}", quoted(message)),
         FicError::Rejected { message } => format!("HTTP 400{}", quoted(message)),
         FicError::Conflict { message } => format!("HTTP 409{}", quoted(message)),

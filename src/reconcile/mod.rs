@@ -41,6 +41,8 @@ use state::{PlanState, ReconcileInputs};
 const MAX_STEPS: usize = 40;
 /// How long to wait for a cache that does not have the operator's own write yet. The watch is usually faster.
 const CACHE_DELAY: Duration = Duration::from_secs(1);
+/// Changes trigger a reconcile of a plan no more often than this, however often a user makes them.
+const TRIGGER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Reconciles one plan. Returns when to reconcile it again; `None`: when something changes.
 ///
@@ -75,7 +77,10 @@ pub fn after_panic(plan: PremiumSupportPlan, context: &Context, started: Instant
     error!(plan = %snapshot.key, ?wait, "the reconcile panicked, retrying with backoff; please report this bug");
     let written_version = before.map_or(0, |state| state.written_version);
     let inputs = Some(snapshot.inputs());
-    context.states.put(uid, PlanState { memory, inputs, due_at: Some(now.saturating_add(wait)), written_version });
+    context.states.put(
+        uid,
+        PlanState { memory, inputs, started_at: now, due_at: Some(now.saturating_add(wait)), written_version },
+    );
     context.metrics.record("panic", started.elapsed());
     Some(wait)
 }
@@ -95,7 +100,13 @@ fn due_state(context: &Context, snapshot: &PlanSnapshot) -> Due {
         if snapshot.facts.record == Record::Open && context.index.changed_since_sync(snapshot.version()) {
             memory.expect_other_process(&context.settings, now);
         }
-        return Due::Now(Box::new(PlanState { memory, inputs: None, due_at: None, written_version: 0 }));
+        return Due::Now(Box::new(PlanState {
+            memory,
+            inputs: None,
+            started_at: now,
+            due_at: None,
+            written_version: 0,
+        }));
     };
     if snapshot.version().is_some_and(|cached| cached < state.written_version) {
         return Due::Later(Some(CACHE_DELAY));
@@ -107,8 +118,13 @@ fn due_state(context: &Context, snapshot: &PlanSnapshot) -> Due {
             None => return Due::Later(None),
         }
     } else if state.inputs.is_some() {
+        let next = state.started_at.saturating_add(TRIGGER_INTERVAL);
+        if next > now {
+            return Due::Later(Some(next.saturating_sub(now)));
+        }
         state.memory.inputs_changed();
     }
+    state.started_at = now;
     state.memory.start_reconcile(&snapshot.facts, &context.settings, now);
     Due::Now(Box::new(state))
 }

@@ -18,6 +18,8 @@ pub struct PlanState {
     pub memory: Memory,
     /// The inputs of the last reconcile. `None`: it was aborted, so the next one runs whatever its inputs are.
     pub inputs: Option<ReconcileInputs>,
+    /// When the last reconcile started.
+    pub started_at: Uptime,
     /// With unchanged inputs no reconcile is due before this time.
     pub due_at: Option<Uptime>,
     /// The version of the plan that this process wrote last. A cache with an older version is stale.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::environment::SECRET_TYPE;
 use crate::support::plan::{condition, message};
-use crate::support::{SECRET, TestEnvironment};
+use crate::support::{SECRET, TestEnvironment, new_tenant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn secret_created_after_its_plan_triggers_a_reconcile() {
@@ -62,6 +62,27 @@ async fn rejected_credentials_stall_the_plan_until_the_secret_changes() {
     env.patch_secret(&[("apiSecret", "right")]).await;
     env.wait_for_reason("premium", "Contracted").await;
     env.wait_for_events("premium", &["AuthenticationFailed", "Purchased", "Contracted"]).await;
+}
+
+/// Too many refused sign-ins lock the account.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_plans_with_one_wrong_pair_of_credentials_sign_in_few_times() {
+    let mut env = TestEnvironment::without_operator().await;
+    env.create_secret_with(&env.namespace, SECRET_TYPE, &[("apiKey", "key"), ("apiSecret", "wrong")]).await;
+    let names = (0..20).map(|number| format!("plan-{number}")).collect::<Vec<_>>();
+    for name in &names {
+        env.apply_in(&env.namespace, name, &new_tenant(), json!({})).await;
+    }
+    env.start_operator().await;
+    for name in &names {
+        env.wait_for_reason(name, "AuthenticationFailed").await;
+    }
+    let refused = env.count(Call::SignIn);
+    assert!(refused <= 6, "{refused} refused sign-ins");
+    env.patch_secret(&[("apiSecret", "right")]).await;
+    for name in &names {
+        env.wait_for_reason(name, "Contracted").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

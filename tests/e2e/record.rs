@@ -44,7 +44,7 @@ impl TestEnvironment {
         second
     }
 
-    async fn replace_with_manifest(&self, name: &str) {
+    fn replace_with_manifest(&self, name: &str) {
         let manifest = plan::manifest(name, &plan::spec(&self.tenant, &json!({})));
         self.kubectl_with("replace", &[], &manifest).unwrap();
     }
@@ -99,7 +99,7 @@ async fn replaced_manifest_of_a_ready_plan_does_not_disown_its_contract() {
     let env = TestEnvironment::with_operator().await;
     env.apply("premium", json!({})).await;
     env.wait_for_reason("premium", "Contracted").await;
-    env.replace_with_manifest("premium").await;
+    env.replace_with_manifest("premium");
     env.wait_for_plan("premium", "the record to be restored", has_both_marks).await;
     env.wait_for_events("premium", &["Purchased", "Contracted", "RecordRestored"]).await;
     env.delete("premium").await;
@@ -114,7 +114,7 @@ async fn replaced_manifest_in_the_middle_of_a_purchase_leaves_nothing_behind() {
     env.simulator.fault(Fault::once(Call::Create, &env.tenant, Kind::Hang { ms: None, effect_first: true }));
     env.apply("premium", json!({})).await;
     env.wait_for_requests("the create request", |log| log.iter().any(|entry| entry.call == Call::Create)).await;
-    env.replace_with_manifest("premium").await;
+    env.replace_with_manifest("premium");
     env.wait_for_reason("premium", "Contracted").await;
     let plan = env.wait_for_plan("premium", "the record to be restored", has_both_marks).await;
     assert_eq!(plan.status.unwrap().owner_uid, plan.metadata.uid);

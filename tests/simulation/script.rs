@@ -144,7 +144,8 @@ impl Script {
         let request_timeout = Duration::from_secs(if has_timeouts { 11 } else { 0 });
         let frozen = Duration::from_secs(if self.elects { 11 } else { 0 });
         let watch_lag = if api_requests + watch_breaks > 0 { Duration::from_mins(1) } else { Duration::from_secs(2) };
-        let changes = Duration::from_millis(1500) + request_timeout + frozen;
+        // A change triggers a reconcile of its plan at most once a second.
+        let changes = Duration::from_millis(2500) + request_timeout + frozen;
         Slack { changes, reads: changes + watch_lag }
     }
 

@@ -69,7 +69,7 @@ fn is_free_of(message: &str, secrets: &[&str]) -> bool {
 fn error_is_clean(error: &FicError, secrets: &[&str]) -> bool {
     match error {
         FicError::Unavailable { message, .. } | FicError::Unexpected { message } => is_clean(message),
-        FicError::AuthenticationFailed { message }
+        FicError::AuthenticationFailed { message, .. }
         | FicError::PermissionDenied { message }
         | FicError::Rejected { message }
         | FicError::Conflict { message } => is_free_of(message, secrets),

@@ -247,7 +247,12 @@ impl Facts<'_> {
             {
                 return Step::wait(Requeue::Poll);
             }
-            FicError::AuthenticationFailed { .. }
+            // Another plan was refused with the same credentials. They may be right for this plan.
+            FicError::AuthenticationFailed { retry_after: Some(_), .. } => {
+                let requeue = self.retry_after().map_or(Requeue::Resync, |retry| Requeue::At(retry.not_before));
+                return report(ReadyState::RequestFailed(error.clone()), requeue);
+            }
+            FicError::AuthenticationFailed { retry_after: None, .. }
             | FicError::PermissionDenied { .. }
             | FicError::Rejected { .. }
             | FicError::Unexpected { .. } => return report(ReadyState::RequestFailed(error.clone()), Requeue::Resync),
@@ -296,7 +301,7 @@ impl Facts<'_> {
     /// it.
     fn honour_retry_after(&self, step: Step) -> Step {
         match self.retry_after() {
-            Some(retry) if step.calls_fic() => self.after_error(&retry.error),
+            Some(retry) if step.calls_fic() => self.after_error(&retry.error).requeued_at(retry.not_before),
             Some(_) | None => step,
         }
     }

@@ -215,6 +215,14 @@ impl Step {
         }
     }
 
+    /// The same step, with the next reconcile at this time, if it ends the reconcile.
+    pub(super) fn requeued_at(self, time: Uptime) -> Self {
+        match self {
+            Self::Done { status, .. } => Self::Done { status, requeue: Requeue::At(time) },
+            Self::Query(_) | Self::Command(_) | Self::Report(_) => self,
+        }
+    }
+
     /// Ends the reconcile without a report.
     pub(super) fn wait(requeue: Requeue) -> Self {
         Self::Done { status: None, requeue }

@@ -393,6 +393,27 @@ fn a_delete_of_another_contract_is_forgotten_when_an_id_is_recorded() {
 }
 
 #[test]
+fn refused_sign_ins_wait_longer_and_longer_whatever_triggers_them() {
+    let (plan, mut memory) = open();
+    let refused = |retry_after| FicError::AuthenticationFailed { message: "no".into(), retry_after };
+    let mut wait_at = |seconds| {
+        memory.learn(&StepResult::Listed(Err(refused(None))), &plan, &settings(), at(seconds));
+        memory.inputs_changed();
+        memory.retry_after.as_ref().map(|retry| (retry.not_before - at(seconds)).as_secs())
+    };
+    assert_eq!([0, 1, 3, 7, 15, 31, 91].map(&mut wait_at), [1, 2, 4, 8, 16, 32, 60].map(Some));
+    assert_eq!(wait_at(152), Some(1), "it was long ago");
+    assert_eq!(wait_at(153), Some(2));
+    memory.learn(&StepResult::Listed(Ok(vec![])), &plan, &settings(), at(154));
+    memory.learn(&StepResult::Listed(Err(refused(None))), &plan, &settings(), at(155));
+    assert_eq!(memory.retry_after.as_ref().map(|retry| retry.not_before), Some(at(156)), "they worked in between");
+    // Another plan was refused with the same credentials: nothing was sent for this plan.
+    memory.learn(&StepResult::Listed(Err(refused(Some(Duration::from_secs(9))))), &plan, &settings(), at(160));
+    assert_eq!(memory.retry_after.as_ref().map(|retry| retry.not_before), Some(at(169)));
+    assert_eq!(memory.sign_in_refusals, 0);
+}
+
+#[test]
 fn failures_count_until_a_reconcile_ends_without_backoff() {
     let mut memory = Memory::new(&crate::domain::decide::tests::plan(), Duration::ZERO);
     for expected in 1..=3 {

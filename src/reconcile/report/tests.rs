@@ -41,7 +41,7 @@ fn errors() -> Vec<FicError> {
     vec![
         FicError::Unavailable { message: "HTTP 503".into(), retry_after: None },
         FicError::RateLimited { retry_after: None },
-        FicError::AuthenticationFailed { message: message() },
+        FicError::AuthenticationFailed { message: message(), retry_after: None },
         FicError::PermissionDenied { message: message() },
         FicError::Rejected { message: message() },
         FicError::Conflict { message: message() },

@@ -149,7 +149,11 @@ fn every_error_of_a_read_has_its_reason() {
         (unavailable(), Reason::ServiceUnavailable, Requeue::Backoff),
         (FicError::RateLimited { retry_after: None }, Reason::RateLimited, Requeue::Backoff),
         (FicError::Conflict { message: message() }, Reason::ServiceUnavailable, Requeue::Backoff),
-        (FicError::AuthenticationFailed { message: message() }, Reason::AuthenticationFailed, Requeue::Resync),
+        (
+            FicError::AuthenticationFailed { message: message(), retry_after: None },
+            Reason::AuthenticationFailed,
+            Requeue::Resync,
+        ),
         (FicError::PermissionDenied { message: message() }, Reason::PermissionDenied, Requeue::Resync),
         (FicError::Rejected { message: message() }, Reason::RequestRejected, Requeue::Resync),
         (FicError::Unexpected { message: message() }, Reason::UnexpectedAnswer, Requeue::Resync),
@@ -177,6 +181,20 @@ fn retry_after_delays_every_request_to_fic() {
     let retained = Case::ready().deleting().plan(|plan| plan.deletion = DeletionPolicy::Retain);
     let retained = retained.memory(|memory| memory.retry_after = retry_after(unavailable()));
     assert!(matches!(retained.step(), Step::Command(Command::CloseRecord(_))), "it sends no request to FIC");
+}
+
+#[test]
+fn refused_credentials_are_tried_again_at_the_next_check_and_when_the_wait_is_over_if_they_changed() {
+    let refused = FicError::AuthenticationFailed { message: "no".into(), retry_after: None };
+    let case = Case::new().learns(StepResult::Listed(Err(refused.clone())));
+    assert_eq!(case.done().2, Requeue::Resync);
+    let shared = FicError::AuthenticationFailed { message: "no".into(), retry_after: Some(Duration::from_secs(4)) };
+    let shared = Case::new().learns(StepResult::Listed(Err(shared)));
+    assert_eq!(shared.done().2, Requeue::At(NOW + Duration::from_secs(4)), "another plan was refused with them");
+    // A user has changed the Secret within the wait.
+    let triggered = Case { run: RunState::default(), ..case };
+    let until = NOW + Duration::from_secs(1);
+    assert_eq!((triggered.state(), triggered.done().2), (ReadyState::RequestFailed(refused), Requeue::At(until)));
 }
 
 #[test]
