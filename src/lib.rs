@@ -8,6 +8,7 @@
 //! | [`text`] | makes text from outside safe to show |
 //! | [`backoff`] | exponential backoff and jitter |
 //! | [`clock`] | the monotonic clock and the wall clock |
+//! | [`proxy`] | which requests go through a proxy |
 //! | [`metrics`] | the metrics registry |
 //! | [`health`] | `/healthz`, `/readyz`, `/metrics` |
 //! | [`leader_election`] | which replica may act |
@@ -32,6 +33,7 @@ pub mod health;
 pub mod index;
 pub mod leader_election;
 pub mod metrics;
+pub mod proxy;
 pub mod reconcile;
 pub mod run;
 pub mod secret_finalizer;

@@ -1,6 +1,7 @@
 //! Tests of the FIC client against the simulator over real sockets.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first unexpected result")]
+#![allow(unreachable_pub, reason = "the public items of the shared module are public within one test binary")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +18,10 @@ use fic_support_operator::domain::contract::{Contract, ContractId, OperationStat
 use fic_support_operator::domain::error::{FicError, WriteOutcome};
 use fic_support_operator::fic::metrics::FicMetrics;
 use fic_support_operator::fic::{Access, Endpoints, FicClient, Limits, NotLeader};
+use fic_support_operator::proxy::Proxies;
+
+#[path = "support/connect_proxy.rs"]
+mod connect_proxy;
 
 const TENANT: &str = "db8b0e40743f460685040c46167cf19e";
 
@@ -52,12 +57,23 @@ impl TestEnv {
     }
 }
 
+fn no_proxies() -> Proxies {
+    Proxies::new(|_| None)
+}
+
 fn client(simulator: &Simulator, request_timeout: Duration, requests_per_second: u32) -> FicClient {
     let endpoints = Endpoints {
         fic: simulator.fic_endpoint().parse().unwrap(),
         keystone: simulator.keystone_endpoint().parse().unwrap(),
     };
-    FicClient::new(endpoints, vec![], Limits { request_timeout, requests_per_second }, FicMetrics::default()).unwrap()
+    FicClient::new(
+        endpoints,
+        vec![],
+        no_proxies(),
+        Limits { request_timeout, requests_per_second },
+        FicMetrics::default(),
+    )
+    .unwrap()
 }
 
 async fn create(fic: &FicClient, access: &Access) -> WriteOutcome<Contract> {
@@ -178,7 +194,7 @@ async fn create_is_not_sent_while_fic_refuses_connections() {
     let keystone = env.simulator.keystone_endpoint().parse().unwrap();
     let endpoints = Endpoints { fic: format!("http://{closed}").parse().unwrap(), keystone };
     let limits = Limits { request_timeout: Duration::from_secs(1), requests_per_second: 0 };
-    let unreachable = FicClient::new(endpoints, vec![], limits, FicMetrics::default()).unwrap();
+    let unreachable = FicClient::new(endpoints, vec![], no_proxies(), limits, FicMetrics::default()).unwrap();
     let outcome = create(&unreachable, &env.access).await;
     assert!(matches!(outcome, WriteOutcome::NotSent(FicError::Unavailable { .. })), "{outcome:?}");
     assert_eq!(env.count(Call::SignIn), 1);
@@ -354,20 +370,43 @@ async fn start_tls_proxy(simulator: &Simulator) -> (u16, reqwest::Certificate) {
     (port, reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap())
 }
 
+/// A client for FIC and Keystone behind the TLS proxy at this port.
+fn tls_client(port: u16, roots: Vec<reqwest::Certificate>, proxies: Proxies) -> FicClient {
+    let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 0 };
+    let endpoint = |path: &str| format!("https://127.0.0.1:{port}/{path}").parse().unwrap();
+    let endpoints = Endpoints { fic: endpoint("fic-eri"), keystone: endpoint("keystone/v3") };
+    FicClient::new(endpoints, roots, proxies, limits, FicMetrics::default()).unwrap()
+}
+
 #[tokio::test]
 async fn only_servers_with_trusted_root_certificate_are_accepted() {
     let env = TestEnv::new().await;
     let (port, root) = start_tls_proxy(&env.simulator).await;
-    let with = |roots| {
-        let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 0 };
-        let endpoint = |path: &str| format!("https://127.0.0.1:{port}/{path}").parse().unwrap();
-        let endpoints = Endpoints { fic: endpoint("fic-eri"), keystone: endpoint("keystone/v3") };
-        FicClient::new(endpoints, roots, limits, FicMetrics::default()).unwrap()
-    };
-    assert_eq!(with(vec![root]).list(&env.access).await, Ok(vec![]));
-    let untrusted = with(vec![]).list(&env.access).await;
+    assert_eq!(tls_client(port, vec![root], no_proxies()).list(&env.access).await, Ok(vec![]));
+    let untrusted = tls_client(port, vec![], no_proxies()).list(&env.access).await;
     assert!(
         matches!(&untrusted, Err(FicError::Unavailable { message, .. }) if message.contains("certificate")),
         "{untrusted:?}"
     );
+}
+
+#[tokio::test]
+async fn requests_go_to_the_proxy_unless_no_proxy_names_the_server() {
+    let env = TestEnv::new().await;
+    let (port, root) = start_tls_proxy(&env.simulator).await;
+    let proxy = connect_proxy::ConnectProxy::start().await;
+    for (no_proxy, connections) in
+        [("", 1), ("127.0.0.1", 0), ("127.0.0.0/8,", 0), ("*", 0), ("127.0.0.1:1", 1), ("10.0.0.0/8,localhost", 1)]
+    {
+        let proxies = Proxies::new(|name| match name {
+            "https_proxy" => Some(proxy.url()),
+            "no_proxy" => Some(no_proxy.into()),
+            _ => None,
+        });
+        let before = proxy.addresses().len();
+        let fic = tls_client(port, vec![root.clone()], proxies);
+        assert_eq!(fic.list(&env.access).await, Ok(vec![]), "{no_proxy}");
+        let connected = proxy.addresses().split_off(before);
+        assert_eq!(connected, vec![format!("127.0.0.1:{port}"); connections], "{no_proxy}");
+    }
 }

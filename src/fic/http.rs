@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use reqwest::{Certificate, Client, Request, Response};
+use reqwest::{Certificate, Client, Proxy, Request, Response};
 
 use crate::domain::error::{FicError, WriteOutcome};
 use crate::fic::NotLeader;
+use crate::proxy::Proxies;
 use crate::text::sanitize_message;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,7 +70,7 @@ pub trait HttpClient: Send + Sync {
 pub(super) struct Http(Client);
 
 impl Http {
-    pub(super) fn new(roots: Vec<Certificate>) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(roots: Vec<Certificate>, proxies: Proxies) -> Result<Self, reqwest::Error> {
         let client = Client::builder()
             .user_agent(crate::USER_AGENT)
             // A redirect would send the token to an address that the operator's flags do not name.
@@ -79,6 +80,7 @@ impl Http {
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .tls_certs_merge(roots)
+            .proxy(Proxy::custom(move |url| proxies.for_url(url).ok().flatten().cloned()))
             .build()?;
         Ok(Self(client))
     }

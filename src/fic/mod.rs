@@ -29,6 +29,7 @@ use crate::api::credentials::Credentials;
 use crate::api::plan::Menu;
 use crate::domain::contract::{Contract, ContractId};
 use crate::domain::error::{FicError, WriteOutcome};
+use crate::proxy::Proxies;
 use call::Call;
 use http::{Http, HttpClient, TransportError};
 use keystone::Token;
@@ -85,17 +86,18 @@ struct ApiRequest {
 }
 
 impl FicClient {
-    /// Creates a client that trusts these root certificates in addition to those of the system.
+    /// Creates a client that trusts these root certificates in addition to those of the system, and uses these proxies.
     ///
     /// # Errors
     /// When the HTTP client cannot be created, for example because the root certificates cannot be read.
     pub fn new(
         endpoints: Endpoints,
         roots: Vec<Certificate>,
+        proxies: Proxies,
         limits: Limits,
         metrics: FicMetrics,
     ) -> Result<Self, reqwest::Error> {
-        Ok(Self::with_http_client(Box::new(Http::new(roots)?), endpoints, limits, metrics))
+        Ok(Self::with_http_client(Box::new(Http::new(roots, proxies)?), endpoints, limits, metrics))
     }
 
     /// Creates a client that executes its requests with this HTTP client.

@@ -5,12 +5,13 @@ use std::time::Duration;
 use http::HeaderValue;
 use http::header::USER_AGENT;
 use kube::api::ListParams;
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use tokio::time::timeout;
 
-use super::RunError;
+use super::{RunError, kube_config};
 use crate::api::plan::PremiumSupportPlan;
 use crate::index::scope::Scope;
+use crate::proxy::Proxies;
 use crate::text;
 
 /// How long a request to the API server may go without a response.
@@ -18,8 +19,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A client for requests and a client for watches. Only the first has a read timeout: an idle watch receives nothing
 /// for minutes.
-pub(super) async fn clients() -> Result<(Client, Client), RunError> {
-    let mut config = Config::infer().await.map_err(RunError::KubernetesConfig)?;
+pub(super) fn clients(proxies: &Proxies) -> Result<(Client, Client), RunError> {
+    let mut config = kube_config::load(proxies).map_err(RunError::KubernetesConfig)?;
     config.headers.push((USER_AGENT, HeaderValue::from_static(crate::USER_AGENT)));
     // The reconcile of each plan decides whether and when to retry.
     config.default_retry = false;

@@ -2,6 +2,7 @@
 //! signal.
 
 mod identity;
+mod kube_config;
 mod kubernetes;
 mod shutdown;
 
@@ -22,19 +23,24 @@ use crate::health::{self, Health};
 use crate::index::scope::Scope;
 use crate::leader_election::{LEASE_DURATION, LeaderElector, Leadership};
 use crate::metrics;
+use crate::proxy::{Proxies, ProxyError};
+use kube_config::ConfigError;
 
 /// Why the operator cannot start or continue.
 #[derive(Debug, Error)]
 pub enum RunError {
     /// Neither a kubeconfig nor an in-cluster configuration can be loaded.
     #[error("cannot load the Kubernetes client configuration: {0}")]
-    KubernetesConfig(#[source] kube::config::InferConfigError),
+    KubernetesConfig(#[source] ConfigError),
     /// The client of the API server cannot be created.
     #[error("cannot create the Kubernetes client: {0}")]
     KubernetesClient(#[source] kube::Error),
     /// The API server rejects the label selector: its value, and the API server's message.
     #[error("--label-selector {0:?} is not valid: {1}; use a selector such as team=network,tier!=test,shard in (a,b)")]
     LabelSelector(String, Box<str>),
+    /// A proxy variable is not valid.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// The client of FIC cannot be created.
     #[error("cannot create the FIC client: {0}")]
     FicClient(#[source] reqwest::Error),
@@ -50,12 +56,12 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// The exit code of the process: 2 when the value of a flag is not valid, as for the command line parser, otherwise
-    /// 1.
+    /// The exit code of the process: 2 when the value of a flag or of a variable is not valid, as for the command line
+    /// parser, otherwise 1.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::LabelSelector(..) => 2,
+            Self::LabelSelector(..) | Self::Proxy(_) | Self::KubernetesConfig(ConfigError::Proxy(_)) => 2,
             Self::KubernetesConfig(_)
             | Self::KubernetesClient(_)
             | Self::FicClient(_)
@@ -81,8 +87,9 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
     let listener = health::bind(address).await.map_err(bind_error)?;
     let bound_address = listener.local_addr().map_err(bind_error)?;
 
-    let (client, watch_client) = kubernetes::clients().await?;
-    let fic = fic_client(&arguments, fic_metrics)?;
+    let proxies = Proxies::from_env();
+    let (client, watch_client) = kubernetes::clients(&proxies)?;
+    let fic = fic_client(&arguments, proxies, fic_metrics)?;
     let dependencies = Dependencies {
         client,
         watch_client,
@@ -121,12 +128,15 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
     Ok(())
 }
 
-fn fic_client(arguments: &RunArgs, metrics: FicMetrics) -> Result<FicClient, RunError> {
+fn fic_client(arguments: &RunArgs, proxies: Proxies, metrics: FicMetrics) -> Result<FicClient, RunError> {
     let endpoints = Endpoints { fic: arguments.fic_endpoint.clone(), keystone: arguments.keystone_endpoint.clone() };
+    for endpoint in [&endpoints.fic, &endpoints.keystone] {
+        proxies.for_url(endpoint)?;
+    }
     let limits =
         Limits { request_timeout: arguments.request_timeout, requests_per_second: arguments.fic_requests_per_second };
     let roots = arguments.root_certificates.clone();
-    FicClient::new(endpoints, roots, limits, metrics).map_err(RunError::FicClient)
+    FicClient::new(endpoints, roots, proxies, limits, metrics).map_err(RunError::FicClient)
 }
 
 async fn run_controller(

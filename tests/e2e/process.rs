@@ -8,6 +8,7 @@ use fic_simulator::log::{Call, Entry};
 use serde_json::json;
 
 use crate::support::TestEnvironment;
+use crate::support::connect_proxy::ConnectProxy;
 use crate::support::environment::SECRET_TYPE;
 use crate::support::plan::message;
 use crate::support::texts::log::{LEASE_RELEASED, WATCH_FAILED};
@@ -139,4 +140,42 @@ async fn proxy_variables_are_honoured() {
     env.start_operator().await;
     env.apply("premium", json!({})).await;
     env.wait_for_reason("premium", "Contracted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_proxy_keeps_requests_to_the_api_server_off_the_proxy() {
+    for no_proxy in ["127.0.0.0/8", " fic.example, 127.0.0.1,"] {
+        let proxy = ConnectProxy::start().await;
+        let mut env = TestEnvironment::without_operator()
+            .await
+            .with_variable("HTTPS_PROXY", &proxy.url())
+            .with_variable("NO_PROXY", no_proxy);
+        env.create_secret().await;
+        env.start_operator().await;
+        env.apply("premium", json!({})).await;
+        env.wait_for_reason("premium", "Contracted").await;
+        assert_eq!(proxy.addresses(), Vec::<String>::new(), "{no_proxy}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_to_the_api_server_go_to_the_proxy_of_the_environment() {
+    let proxy = ConnectProxy::start().await;
+    let mut env = TestEnvironment::without_operator()
+        .await
+        .with_variable("HTTPS_PROXY", &proxy.url())
+        .with_variable("NO_PROXY", "fic.example,");
+    env.create_secret().await;
+    env.start_operator().await;
+    env.apply("premium", json!({})).await;
+    env.wait_for_reason("premium", "Contracted").await;
+    assert!(!proxy.addresses().is_empty(), "no connection goes through the proxy");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invalid_proxy_ends_the_start_with_exit_code_2_and_without_its_password() {
+    let env = TestEnvironment::without_operator().await.with_variable("HTTPS_PROXY", "socks5://user:pass-0123@proxy");
+    let (code, log) = env.run_operator_to_exit().await;
+    assert_eq!(code, Some(2), "{log}");
+    assert!(log.contains("HTTPS_PROXY") && !log.contains("pass-0123"), "{log}");
 }

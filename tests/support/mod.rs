@@ -3,6 +3,8 @@
 
 pub mod audit;
 pub mod cluster;
+#[allow(dead_code, reason = "only the end-to-end tests use it")]
+pub mod connect_proxy;
 pub mod environment;
 pub mod kubectl;
 pub mod operator;
