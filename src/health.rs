@@ -1,21 +1,30 @@
 //! The HTTP server for `/healthz`, `/readyz` and `/metrics`.
 
+mod server;
+
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Router, serve};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use crate::metrics;
+use server::Limits;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Prometheus and the kubelet send one request and read its response at once.
+const LIMITS: Limits =
+    Limits { header_timeout: Duration::from_secs(5), connection_timeout: Duration::from_secs(10), connections: 64 };
 
 /// Whether this replica is ready: with leader election at once, since a replica that waits for the Lease is ready, and
 /// without it once the caches have synced.
@@ -33,20 +42,17 @@ impl Health {
     }
 }
 
-/// Binds the address of the server.
+/// Binds the address of the server: this one, or else every address of the machine at port 8080.
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address).await
+pub fn bind(address: Option<SocketAddr>) -> std::io::Result<TcpListener> {
+    server::bind(address)
 }
 
 /// Serves until the process ends.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn run(listener: TcpListener, health: Arc<Health>, registry: Arc<Registry>) -> std::io::Result<()> {
-    serve(listener, router(health, registry)).await
+pub async fn run(listener: TcpListener, health: Arc<Health>, registry: Arc<Registry>) -> Infallible {
+    server::serve(listener, router(health, registry), LIMITS).await
 }
 
 fn router(health: Arc<Health>, registry: Arc<Registry>) -> Router {

@@ -14,6 +14,10 @@ use reqwest::Url;
 
 use values::{duration, endpoint, label_selector, namespace, root_certificates};
 
+/// The default of `--http-bind-address`. It is not a default value for clap: only where the flag is not set, the operator
+/// may bind another address.
+pub const DEFAULT_ADDRESS: &str = "[::]:8080";
+
 /// Kubernetes operator for Premium support contracts of NTT's Flexible InterConnect (FIC).
 #[derive(Debug, Parser)]
 // As with kubectl, the last value of a repeated flag wins: a kustomize overlay can append flags to those of the base.
@@ -101,9 +105,10 @@ pub struct RunArgs {
     #[arg(long, help = "Elect a leader among several replicas, with a Lease in the namespace that the variable POD_NAMESPACE names. Only the leader reconciles plans", env = "FIC_OPERATOR_LEADER_ELECT", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
     pub leader_elect: bool,
 
-    /// The IP address and port to serve /healthz, /readyz and /metrics on.
-    #[arg(long, env = "FIC_OPERATOR_HTTP_BIND_ADDRESS", value_name = "ADDR", default_value = "0.0.0.0:8080")]
-    pub http_bind_address: SocketAddr,
+    /// The IP address and port to serve /healthz, /readyz and /metrics on. The default serves IPv6 and IPv4, or only
+    /// IPv4 on a machine without IPv6 [default: [::]:8080].
+    #[arg(long, env = "FIC_OPERATOR_HTTP_BIND_ADDRESS", value_name = "ADDR")]
+    pub http_bind_address: Option<SocketAddr>,
 
     /// The format of log lines.
     #[arg(
@@ -191,7 +196,10 @@ mod tests {
         assert_eq!((run.loss_patience.as_secs(), run.max_recreations_per_hour), (300, 3));
         assert_eq!((run.fic_requests_per_second, run.concurrency), (50, 64));
         assert!(!run.leader_elect && !run.allow_insecure_http && run.watch_namespaces.is_empty());
-        assert_eq!((run.http_bind_address.to_string().as_str(), run.log_format), ("0.0.0.0:8080", LogFormat::Text));
+        assert_eq!((run.http_bind_address, run.log_format), (None, LogFormat::Text));
+        let mut command = Cli::command();
+        let help = command.find_subcommand_mut("run").expect("the command").render_long_help().to_string();
+        assert!(help.contains(&format!("[default: {DEFAULT_ADDRESS}]")), "{help}");
     }
 
     #[test]

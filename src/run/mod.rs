@@ -6,14 +6,13 @@ mod kube_config;
 mod kubernetes;
 mod shutdown;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::sync::watch;
 use tracing::info;
 
-use crate::cli::RunArgs;
+use crate::cli::{DEFAULT_ADDRESS, RunArgs};
 use crate::clock::Clock;
 use crate::controller::{self, ControllerMetrics, Dependencies};
 use crate::domain::facts::Settings;
@@ -46,13 +45,10 @@ pub enum RunError {
     FicClient(#[source] reqwest::Error),
     /// The address for health and metrics cannot be bound.
     #[error("cannot bind --http-bind-address {0}: {1}")]
-    Bind(SocketAddr, #[source] std::io::Error),
+    Bind(String, #[source] std::io::Error),
     /// The signal handlers cannot be installed.
     #[error("cannot install the signal handlers: {0}")]
     Signals(#[source] std::io::Error),
-    /// The server for health and metrics failed. The process ends, because the kubelet can no longer probe it.
-    #[error("the server for health and metrics failed: {0}")]
-    Serve(#[source] std::io::Error),
 }
 
 impl RunError {
@@ -66,8 +62,7 @@ impl RunError {
             | Self::KubernetesClient(_)
             | Self::FicClient(_)
             | Self::Bind(..)
-            | Self::Signals(_)
-            | Self::Serve(_) => 1,
+            | Self::Signals(_) => 1,
         }
     }
 }
@@ -75,7 +70,7 @@ impl RunError {
 /// Runs the operator until it receives SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When the operator cannot start, or when the server for health and metrics fails.
+/// When the operator cannot start.
 pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
     let shutdown = shutdown::on_signal().map_err(RunError::Signals)?;
     let mut registry = metrics::registry();
@@ -83,8 +78,9 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
     let fic_metrics = FicMetrics::register(&mut registry);
     let health = Arc::new(Health::default());
     let address = arguments.http_bind_address;
-    let bind_error = |error| RunError::Bind(address, error);
-    let listener = health::bind(address).await.map_err(bind_error)?;
+    let bind_error =
+        |error| RunError::Bind(address.map_or_else(|| DEFAULT_ADDRESS.into(), |address| address.to_string()), error);
+    let listener = health::bind(address).map_err(bind_error)?;
     let bound_address = listener.local_addr().map_err(bind_error)?;
 
     let proxies = Proxies::from_env();
@@ -121,7 +117,7 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
         "starting"
     );
     tokio::select! {
-        served = health::run(listener, health, Arc::new(registry)) => served.map_err(RunError::Serve)?,
+        never = health::run(listener, health, Arc::new(registry)) => match never {},
         result = run_controller(&dependencies, arguments.leader_elect, shutdown) => result?,
     }
     info!("shut down");
