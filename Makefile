@@ -6,6 +6,8 @@ SHELL := /bin/bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fic-support-operator
 DENY_VERSION := 0.20.2
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+PROMTOOL_VERSION := 0.316.0
+PROMTOOL := $(CACHE)/promtool-$(PROMTOOL_VERSION)/promtool
 CRD := crds/premiumsupportplans.fic.ntt.com.yaml
 # An end-to-end test mostly waits, so several run at the same time.
 E2E_THREADS ?= 8
@@ -19,7 +21,7 @@ demo: build control-plane ## Run the operator on a real local control plane with
 	@tests/demo/run
 
 .PHONY: test
-test: build control-plane ## Run every test
+test: build control-plane $(PROMTOOL) ## Run every test
 	cargo test --locked --workspace --lib --bins --test architecture --test crd --test docs --test fic --test untrusted_input
 	cargo test --locked --package fic-simulator --package control-plane --tests
 	cargo test --locked --doc
@@ -70,6 +72,20 @@ build: ## Build everything
 .PHONY: control-plane
 control-plane: build ## Build the local control plane, unless it is cached
 	@target/debug/control-plane build >/dev/null
+
+.PHONY: promtool
+promtool: $(PROMTOOL) ## Build promtool, unless it is cached, and print its path
+	@echo $(PROMTOOL)
+
+# promtool checks the metrics. Without the tag it would contain the service discovery of every cloud. The build writes to
+# a temporary folder, so that an interrupted or a concurrent build does not leave an incomplete binary.
+$(PROMTOOL):
+	@echo "building promtool $(PROMTOOL_VERSION), once; this takes about 5 minutes on 2 cores" >&2
+	@mkdir -p $(@D)
+	@folder=$$(mktemp -d $(@D)/build-XXXXXX); trap 'rm -rf "$$folder"' EXIT; \
+	GOBIN=$$folder CGO_ENABLED=0 go install -trimpath -tags remove_all_sd -ldflags '-s -w' \
+		github.com/prometheus/prometheus/cmd/promtool@v$(PROMTOOL_VERSION) >&2; \
+	mv $$folder/promtool $@
 
 .PHONY: crd
 crd: ## Regenerate the CustomResourceDefinition from the types

@@ -10,17 +10,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
-use crate::metrics;
+use crate::metrics::Format;
 use server::Limits;
-
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Prometheus and the kubelet send one request and read its response at once.
 const LIMITS: Limits =
@@ -61,7 +60,7 @@ fn router(health: Arc<Health>, registry: Arc<Registry>) -> Router {
         .with_state(health);
     Router::new()
         .route("/healthz", get(async || "ok\n"))
-        .route("/metrics", get(async |State(registry): State<Arc<Registry>>| encode(&registry)))
+        .route("/metrics", get(metrics))
         .with_state(registry)
         .merge(readiness)
 }
@@ -74,9 +73,11 @@ fn readyz(health: &Health) -> Response {
     }
 }
 
-fn encode(registry: &Registry) -> Response {
-    match metrics::text(registry) {
-        Ok(text) => ([(CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+async fn metrics(State(registry): State<Arc<Registry>>, headers: HeaderMap) -> Response {
+    let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
+    let format = Format::accepted(&accept.join(","));
+    match format.encode(&registry) {
+        Ok(text) => ([(CONTENT_TYPE, format.content_type())], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -1,7 +1,6 @@
 //! The metrics registry. Each component defines and registers its own metrics; all names start with `fic_operator_`.
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, prometheus_text, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
@@ -17,14 +16,67 @@ pub fn registry() -> Registry {
     registry
 }
 
+/// The formats of the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The classic text format of Prometheus, which every tool reads.
+    Classic,
+    /// OpenMetrics.
+    OpenMetrics,
+}
+
+impl Format {
+    /// The format for a client with this `Accept` header: OpenMetrics if the client names it and does not prefer plain
+    /// text.
+    #[must_use]
+    pub fn accepted(accept: &str) -> Self {
+        // A client that accepts `*/*` has no preference.
+        let (mut openmetrics, mut plain) = (0.0, 0.0);
+        for range in accept.split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let media_type = parts.next().unwrap_or_default();
+            let parameters = || parts.clone().filter_map(|part| part.split_once('='));
+            let value = |name: &str| parameters().find(|(other, _)| other.trim().eq_ignore_ascii_case(name));
+            let quality = value("q").map_or(1.0, |(_, quality)| quality.trim().parse().unwrap_or(0.0));
+            let is_version = |known: &str| value("version").is_none_or(|(_, version)| version.trim() == known);
+            if media_type.eq_ignore_ascii_case("application/openmetrics-text") && is_version("1.0.0") {
+                openmetrics = f32::max(openmetrics, quality);
+            } else if media_type.eq_ignore_ascii_case("text/plain") && is_version("0.0.4") {
+                plain = f32::max(plain, quality);
+            }
+        }
+        if openmetrics > 0.0 && openmetrics >= plain { Self::OpenMetrics } else { Self::Classic }
+    }
+
+    /// The value of `Content-Type`.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Classic => prometheus_text::CONTENT_TYPE,
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+
+    /// All metrics of a registry in this format.
+    ///
+    /// # Errors
+    /// When encoding fails, which would be a bug.
+    pub fn encode(self, registry: &Registry) -> Result<String, std::fmt::Error> {
+        let mut output = String::new();
+        match self {
+            Self::Classic => prometheus_text::encode(&mut output, registry)?,
+            Self::OpenMetrics => text::encode(&mut output, registry)?,
+        }
+        Ok(output)
+    }
+}
+
 /// All metrics of a registry in the OpenMetrics text format.
 ///
 /// # Errors
 /// When encoding fails, which would be a bug.
 pub fn text(registry: &Registry) -> Result<String, std::fmt::Error> {
-    let mut text = String::new();
-    encode(&mut text, registry)?;
-    Ok(text)
+    Format::OpenMetrics.encode(registry)
 }
 
 /// A histogram of durations from 5 ms to 41 s.
@@ -71,6 +123,8 @@ impl KubernetesMetrics {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -83,5 +137,57 @@ mod tests {
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             assert!(line.starts_with("fic_operator_"), "{line}");
         }
+    }
+
+    #[test]
+    fn format_is_the_classic_one_unless_the_client_asks_for_openmetrics() {
+        for accept in [
+            "",
+            "*/*",
+            "text/plain",
+            "text/html,application/xhtml+xml,*/*;q=0.8",
+            "application/openmetrics-text;q=0",
+            "application/openmetrics-text;version=9.0.0",
+            "application/openmetrics-text;version=1.0.0;q=0.3,text/plain;version=0.0.4;q=0.5,*/*;q=0.2",
+            "application/openmetrics-text;q=much",
+        ] {
+            assert_eq!(Format::accepted(accept), Format::Classic, "{accept}");
+        }
+        for accept in [
+            "application/openmetrics-text",
+            "Application/OpenMetrics-Text; Version=1.0.0; Q=1",
+            "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
+             text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            "text/plain;version=1.0.0;q=0.9, application/openmetrics-text; q=0.5",
+        ] {
+            assert_eq!(Format::accepted(accept), Format::OpenMetrics, "{accept}");
+        }
+    }
+
+    #[test]
+    fn both_formats_name_the_same_series() {
+        let mut registry = registry();
+        KubernetesMetrics::register(&mut registry).record_write("plan");
+        let histogram = seconds();
+        registry.register_with_unit("wait", "A wait", prometheus_client::registry::Unit::Seconds, histogram.clone());
+        histogram.observe(1.0);
+        let encoded = |format: Format| format.encode(&registry).expect("the metrics are encoded");
+        let series = |format| {
+            let text = encoded(format);
+            let lines = text.lines().filter(|line| !line.starts_with('#'));
+            lines.map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(series(Format::Classic), series(Format::OpenMetrics));
+        let (classic, openmetrics) = (encoded(Format::Classic), encoded(Format::OpenMetrics));
+        for line in [
+            "# HELP fic_operator_kubernetes_writes_total Writes",
+            "# TYPE fic_operator_kubernetes_writes_total counter",
+            "# TYPE fic_operator_build_info gauge",
+            "# TYPE fic_operator_wait_seconds histogram",
+        ] {
+            assert!(classic.contains(line), "{line} is missing in {classic}");
+        }
+        assert!(!classic.contains("# UNIT") && !classic.contains("# EOF"), "{classic}");
+        assert!(openmetrics.contains("# UNIT") && openmetrics.ends_with("# EOF\n"), "{openmetrics}");
     }
 }

@@ -1,6 +1,8 @@
 //! The operator as a process: signals, crashes, leader election, HTTP endpoints, proxy variables, and what it never
 //! prints.
 
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fic_simulator::faults::{Fault, Kind};
@@ -107,6 +109,48 @@ async fn health_readiness_and_metrics_are_served() {
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_served_in_the_requested_format_and_satisfy_promtool() {
+    let mut env = TestEnvironment::with_operator().await;
+    env.apply("premium", json!({})).await;
+    env.wait_for_reason("premium", "Contracted").await;
+    let url = format!("http://{}/metrics", env.operator().http_address());
+    let get = async |accept: &str| {
+        let response = reqwest::Client::new().get(&url).header("accept", accept).send().await.unwrap();
+        let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+        (content_type, response.text().await.unwrap())
+    };
+    let (content_type, classic) = get("*/*").await;
+    assert_eq!(content_type, "text/plain; version=0.0.4; charset=utf-8");
+
+    let families = classic.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    for family in families {
+        assert!(classic.lines().any(|line| line.starts_with(family)), "promtool does not see {family} in\n{classic}");
+    }
+    promtool_check(&classic);
+    let (content_type, openmetrics) = get("application/openmetrics-text;version=1.0.0,text/plain;q=0.5").await;
+    assert_eq!(content_type, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(openmetrics.ends_with("# EOF\n"), "{openmetrics}");
+}
+
+/// Checks metrics with promtool, which is built if it is not cached.
+fn promtool_check(metrics: &str) {
+    let make = Command::new("make").args(["--silent", "promtool"]).output().unwrap();
+    assert!(make.status.success(), "make promtool: {}", String::from_utf8_lossy(&make.stderr));
+    let promtool = String::from_utf8(make.stdout).unwrap();
+    let mut check = Command::new(promtool.trim())
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    check.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
+    let output = check.wait_with_output().unwrap();
+    let report = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && report.is_empty(), "{report}\n{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
