@@ -82,7 +82,7 @@ reasons! {
     ContractNotFound: Reconciling, "The contract was active, and two reads in a row do not show it. After `--loss-patience` it counts as lost.", "Nothing. If the contract exists, check the network and the endpoints of the operator.";
     NotContracted: Reconciling, "`managementPolicy` is `Observe`, and the tenant has no contract.", "Nothing.";
     Suspended: Settled, "The plan was suspended before the first report, or is suspended while it is being deleted.", "Set `suspend: false`.";
-    CredentialsInvalid: Stalled, "The Secret has another type, or a key is missing, empty or not UTF-8 text.", "Fix the Secret.";
+    CredentialsInvalid: Stalled, "The Secret has another type, or a key is missing, empty, too long or not UTF-8 text.", "Fix the Secret.";
     AuthenticationFailed: Stalled, "Keystone rejected the credentials.", "Correct the Secret.";
     PermissionDenied: Stalled, "The API user is not allowed to make the request (403, or 401 with a new token).", "Grant the IAM permissions.";
     AlreadyContracted: Stalled, "The tenant has a contract that this plan did not create.", "Set `adoptionPolicy: IfPresent` or `managementPolicy: Observe`.";

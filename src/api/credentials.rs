@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use secrecy::SecretString;
-use serde::de::Error as _;
+use serde::de::{Error as _, IntoDeserializer, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The type that a Secret must have. It prevents a plan from making the operator read any other Secret.
@@ -17,6 +17,13 @@ pub const SECRET_TYPE: &str = "fic.ntt.com/credentials";
 
 /// The finalizer that prevents the deletion of a Secret while a contract depends on it.
 pub const IN_USE_FINALIZER: &str = "fic.ntt.com/in-use";
+
+/// The longest value of a key, in bytes, without what surrounds it.
+pub const MAX_VALUE_LENGTH: usize = 1024;
+
+/// The longest encoded value that is decoded. It leaves room for what surrounds a value of [`MAX_VALUE_LENGTH`]; the API server
+/// accepts values of a megabyte.
+const MAX_ENCODED_LENGTH: usize = 8 * MAX_VALUE_LENGTH;
 
 /// A credentials Secret: its metadata and its two keys.
 #[derive(Resource, Clone, Debug, Serialize, Deserialize)]
@@ -40,6 +47,8 @@ pub enum SecretDefect {
     KeyEmpty(&'static str),
     /// The value of this key is not UTF-8 text.
     NotUtf8(&'static str),
+    /// The value of this key is longer than [`MAX_VALUE_LENGTH`].
+    TooLong(&'static str),
 }
 
 /// The decoded data of a credentials Secret.
@@ -74,16 +83,55 @@ impl Credentials {
         Self { api_key: api_key.into(), api_secret: api_secret.into(), fingerprint }
     }
 
-    fn decode(api_key: Option<&ByteString>, api_secret: Option<&ByteString>) -> Result<Self, SecretDefect> {
-        Ok(Self::new(decode_value("apiKey", api_key)?, decode_value("apiSecret", api_secret)?))
+    fn decode(api_key: Option<&Value>, api_secret: Option<&Value>) -> Result<Self, SecretDefect> {
+        Ok(Self::new(text("apiKey", api_key)?, text("apiSecret", api_secret)?))
     }
 }
 
-/// Surrounding white space is not part of a value: it comes from an editor or from `echo` without `-n`.
-fn decode_value<'a>(key: &'static str, value: Option<&'a ByteString>) -> Result<&'a str, SecretDefect> {
-    let bytes = &value.ok_or(SecretDefect::KeyMissing(key))?.0;
-    let text = std::str::from_utf8(bytes).map_err(|_| SecretDefect::NotUtf8(key))?.trim();
-    if text.is_empty() { Err(SecretDefect::KeyEmpty(key)) } else { Ok(text) }
+/// The value of a key.
+enum Value {
+    Decoded(ByteString),
+    TooLong,
+}
+
+/// Surrounding white space is not part of a value: it comes from an editor or from `echo` without `-n`. Nor is a byte
+/// order mark, which PowerShell writes.
+fn text<'a>(key: &'static str, value: Option<&'a Value>) -> Result<&'a str, SecretDefect> {
+    let bytes = match value.ok_or(SecretDefect::KeyMissing(key))? {
+        Value::Decoded(bytes) => &bytes.0,
+        Value::TooLong => return Err(SecretDefect::TooLong(key)),
+    };
+    // UTF-16 without a byte order mark is valid UTF-8 too, but it contains NUL.
+    let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
+    let text = text.ok_or(SecretDefect::NotUtf8(key))?.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    if text.is_empty() {
+        Err(SecretDefect::KeyEmpty(key))
+    } else if text.len() > MAX_VALUE_LENGTH {
+        Err(SecretDefect::TooLong(key))
+    } else {
+        Ok(text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Base64;
+        impl Visitor<'_> for Base64 {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a base64-encoded string")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, encoded: &str) -> Result<Value, E> {
+                if encoded.len() > MAX_ENCODED_LENGTH {
+                    return Ok(Value::TooLong);
+                }
+                ByteString::deserialize(encoded.into_deserializer()).map(Value::Decoded)
+            }
+        }
+        deserializer.deserialize_str(Base64)
+    }
 }
 
 fn no_data() -> SecretData {
@@ -95,8 +143,8 @@ impl<'de> Deserialize<'de> for SecretData {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Data {
-            api_key: Option<ByteString>,
-            api_secret: Option<ByteString>,
+            api_key: Option<Value>,
+            api_secret: Option<Value>,
         }
         // The error of serde would quote the data.
         let data = Option::<Data>::deserialize(deserializer)
@@ -129,6 +177,47 @@ mod tests {
             decode(&json!({ "apiKey": "a2V5Cg==", "apiSecret": "c2VjcmV0", "other": "eA==" })).expect("usable");
         assert_eq!(credentials.api_key.expose_secret(), "key");
         assert_eq!(credentials.api_secret.expose_secret(), "secret");
+    }
+
+    /// The API key that is decoded from these bytes.
+    fn api_key(value: &[u8]) -> Result<String, SecretDefect> {
+        let credentials = decode(&json!({ "apiKey": ByteString(value.to_vec()), "apiSecret": "eA==" }))?;
+        Ok(credentials.api_key.expose_secret().to_owned())
+    }
+
+    #[test]
+    fn byte_order_mark_and_white_space_around_a_key_are_not_part_of_it() {
+        for value in ["\u{feff}key", "\u{feff}key\r\n", " \u{feff} key \u{feff}\n", "\n\u{feff}\u{feff}key\u{a0}"] {
+            assert_eq!(api_key(value.as_bytes()), Ok("key".into()), "{value:?}");
+        }
+        assert_eq!(api_key("a b\u{feff}c".as_bytes()), Ok("a b\u{feff}c".into()));
+        assert_eq!(api_key("\u{feff} \u{feff}\n".as_bytes()), Err(SecretDefect::KeyEmpty("apiKey")));
+    }
+
+    #[test]
+    fn utf_16_is_not_text() {
+        let units = || "key\r\n".encode_utf16();
+        let little_endian: Vec<_> = units().flat_map(u16::to_le_bytes).collect();
+        let big_endian: Vec<_> = units().flat_map(u16::to_be_bytes).collect();
+        let marked = [&[0xff, 0xfe][..], &little_endian].concat();
+        for value in [little_endian, big_endian, marked] {
+            assert_eq!(api_key(&value), Err(SecretDefect::NotUtf8("apiKey")), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn key_has_at_most_1024_bytes() {
+        let too_long = Err(SecretDefect::TooLong("apiKey"));
+        let longest = "k".repeat(1024);
+        assert_eq!(api_key(longest.as_bytes()), Ok(longest.clone()));
+        assert_eq!(api_key(format!("\u{feff} {longest}\r\n").as_bytes()), Ok(longest.clone()));
+        assert_eq!(api_key(format!("{longest}k").as_bytes()), too_long);
+        assert_eq!(api_key("ü".repeat(513).as_bytes()), too_long);
+        // It is not decoded, so it does not matter that it is not text.
+        assert_eq!(api_key(&vec![0xff; 1_000_000]), too_long);
+        let value = |length: usize| serde_json::from_value::<Value>(json!("!".repeat(length)));
+        assert!(value(MAX_ENCODED_LENGTH).is_err(), "a value that is decoded must be base64");
+        assert!(matches!(value(MAX_ENCODED_LENGTH + 1), Ok(Value::TooLong)));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::api::credentials::SecretDefect;
+use crate::api::credentials::{MAX_VALUE_LENGTH, SecretDefect};
 use crate::clock::Moment;
 use crate::domain::contract::ContractId;
 use crate::domain::error::FicError;
@@ -218,7 +218,12 @@ fn credentials_invalid(defect: &SecretDefect, secret: &str) -> String {
             format!("Key {key} of Secret \"{secret}\" is empty. Set it; the operator continues as soon as it is set.")
         }
         SecretDefect::NotUtf8(key) => format!(
-            "Key {key} of Secret \"{secret}\" is not UTF-8 text. Correct it; the operator continues as soon as it is corrected."
+            "Key {key} of Secret \"{secret}\" is not UTF-8 text. A file that Windows PowerShell wrote is often UTF-16: save it as UTF-8. Correct \
+             it; the operator continues as soon as it is corrected."
+        ),
+        SecretDefect::TooLong(key) => format!(
+            "Key {key} of Secret \"{secret}\" is too long: it may have {MAX_VALUE_LENGTH} bytes. Correct it; the operator continues as soon as it is \
+             corrected."
         ),
     }
 }

@@ -69,6 +69,7 @@ fn states() -> Vec<ReadyState> {
         ReadyState::CredentialsInvalid(SecretDefect::KeyMissing("apiKey")),
         ReadyState::CredentialsInvalid(SecretDefect::KeyEmpty("apiKey")),
         ReadyState::CredentialsInvalid(SecretDefect::NotUtf8("apiKey")),
+        ReadyState::CredentialsInvalid(SecretDefect::TooLong("apiKey")),
         ReadyState::NotContracted,
         ReadyState::Suspended,
         ReadyState::OrderConflict { message: "FIC's message".into() },
