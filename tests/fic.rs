@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first unexpected result")]
 #![allow(unreachable_pub, reason = "the public items of the shared module are public within one test binary")]
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fic_simulator::Simulator;
@@ -19,11 +20,21 @@ use fic_support_operator::domain::error::{FicError, WriteOutcome};
 use fic_support_operator::fic::metrics::FicMetrics;
 use fic_support_operator::fic::{Access, Endpoints, FicClient, Limits, NotLeader};
 use fic_support_operator::proxy::Proxies;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[path = "support/connect_proxy.rs"]
 mod connect_proxy;
 
 const TENANT: &str = "db8b0e40743f460685040c46167cf19e";
+
+/// A list without a contract.
+const LIST: &[u8] = b"{\"premiumProfessionalSupportServices\":[]}";
+
+/// The same list, encoded with gzip.
+#[rustfmt::skip]
+const GZIP: &[u8] = &[
+    0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0xab, 0x56, 0x2a, 0x28, 0x4a, 0xcd, 0xcd, 0x2c, 0xcd, 0x0d, 0x28, 0xca, 0x4f, 0x4b, 0x2d, 0x2e, 0xce, 0xcc, 0xcf, 0x4b, 0xcc, 0x09, 0x2e, 0x2d, 0x28, 0xc8, 0x2f, 0x2a, 0x09, 0x4e, 0x2d, 0x2a, 0xcb, 0x4c, 0x4e, 0x2d, 0x56, 0xb2, 0x8a, 0x8e, 0xad, 0x05, 0x00, 0x80, 0x9d, 0xec, 0xaf, 0x29, 0x00, 0x00, 0x00,
+];
 
 struct TestEnv {
     simulator: Simulator,
@@ -368,6 +379,66 @@ async fn start_tls_proxy(simulator: &Simulator) -> (u16, reqwest::Certificate) {
         }
     });
     (port, reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap())
+}
+
+/// Starts a server that returns these headers and this body to every request. Returns its address, and the headers of
+/// the requests that it receives.
+async fn start_raw_server(headers: &str, body: &[u8]) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+    let response = [head.as_bytes(), body].concat();
+    let requests = Arc::new(Mutex::new(vec![]));
+    let log = Arc::clone(&requests);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            log.lock().unwrap().push(String::from_utf8(request).unwrap());
+            stream.write_all(&response).await.unwrap();
+        }
+    });
+    (address, requests)
+}
+
+/// A client for FIC at this address and the Keystone of the simulator.
+fn client_of(fic: SocketAddr, simulator: &Simulator) -> FicClient {
+    let keystone = simulator.keystone_endpoint().parse().unwrap();
+    let endpoints = Endpoints { fic: format!("http://{fic}").parse().unwrap(), keystone };
+    let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 0 };
+    FicClient::new(endpoints, vec![], no_proxies(), limits, FicMetrics::default()).unwrap()
+}
+
+#[tokio::test]
+async fn response_may_start_with_a_byte_order_mark() {
+    let env = TestEnv::new().await;
+    let body = "\u{feff}{\"premiumProfessionalSupportServices\":[]}";
+    let (address, _) = start_raw_server("", body.as_bytes()).await;
+    assert_eq!(client_of(address, &env.simulator).list(&env.access).await, Ok(vec![]));
+}
+
+#[tokio::test]
+async fn encoded_response_is_an_error_that_names_the_encoding() {
+    let env = TestEnv::new().await;
+    for (headers, body) in
+        [("content-encoding: gzip\r\n", GZIP), ("content-encoding: br\r\n", b""), ("content-encoding: gzip\r\n", LIST)]
+    {
+        let (address, requests) = start_raw_server(headers, body).await;
+        let listed = client_of(address, &env.simulator).list(&env.access).await;
+        let encoding = headers.trim().rsplit(' ').next().unwrap();
+        assert!(
+            matches!(&listed, Err(FicError::Unavailable { message, .. }) if message.contains(&format!("encoding is {encoding}"))),
+            "{listed:?}"
+        );
+        assert!(requests.lock().unwrap()[0].contains("accept-encoding: identity\r\n"));
+    }
+    let (address, _) = start_raw_server("content-encoding: Identity\r\n", LIST).await;
+    assert_eq!(client_of(address, &env.simulator).list(&env.access).await, Ok(vec![]));
+    // Even without the header an encoded list is not an empty list.
+    let (address, _) = start_raw_server("", GZIP).await;
+    assert!(matches!(client_of(address, &env.simulator).list(&env.access).await, Err(FicError::Unavailable { .. })));
 }
 
 /// A client for FIC and Keystone behind the TLS proxy at this port.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request, Url};
 use tokio::time::{Instant, timeout_at};
 
@@ -11,9 +11,13 @@ use crate::fic::MaySend;
 use crate::fic::http::{HttpClient, TransportError, describe};
 use crate::fic::rate_limit::RateLimiter;
 use crate::fic::response::Response;
+use crate::text::sanitize_word;
 
 /// The largest response body that is read.
 const MAX_BODY_SIZE: usize = 1024 * 1024;
+
+/// What some software writes in front of JSON. It is not part of the text (RFC 8259).
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// The limits of all requests.
 #[derive(Clone, Copy, Debug)]
@@ -52,16 +56,24 @@ impl Transport {
         let execute = self.http_client.execute(request);
         let mut response = timeout_at(deadline, execute).await.unwrap_or_else(|_| Err(timed_out()))?;
         let status = response.status();
-        let body = match timeout_at(deadline, read(&mut response)).await.unwrap_or_else(|_| Err(timed_out())) {
+        let mut body = match timeout_at(deadline, read(&mut response)).await.unwrap_or_else(|_| Err(timed_out())) {
             // The status alone says that FIC refused the request, so a missing body does not make the outcome unknown.
             Err(_) if !status.is_success() => Vec::new(),
             body => body?,
         };
+        if body.starts_with(BYTE_ORDER_MARK) {
+            body.drain(..BYTE_ORDER_MARK.len());
+        }
         Ok(Response { status: status.as_u16(), headers: std::mem::take(response.headers_mut()), body })
     }
 }
 
 async fn read(response: &mut reqwest::Response) -> Result<Vec<u8>, TransportError> {
+    if let Some(encoding) = encoding(response.headers()) {
+        let message =
+            format!("the response cannot be read: its encoding is {encoding}, which the request does not allow");
+        return Err(TransportError::no_response(message));
+    }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| TransportError::no_response(describe(&error)))? {
         if body.len() + chunk.len() > MAX_BODY_SIZE {
@@ -72,10 +84,19 @@ async fn read(response: &mut reqwest::Response) -> Result<Vec<u8>, TransportErro
     Ok(body)
 }
 
+/// The encoding of a body that is not plain. A body is never decoded: a few bytes could become gigabytes.
+fn encoding(headers: &HeaderMap) -> Option<Box<str>> {
+    let values = headers.get_all(CONTENT_ENCODING).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let encoded = values.map(|value| sanitize_word(&value, &[]));
+    encoded.into_iter().find(|value| !value.is_empty() && !value.eq_ignore_ascii_case("identity"))
+}
+
 /// Builds a request with a JSON body or none.
 pub(super) fn request(method: Method, url: Url, body: Option<&serde_json::Value>) -> Request {
     let mut request = Request::new(method, url);
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // A request that does not name the encodings allows every one.
+    request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     *request.body_mut() = body.map(|body| body.to_string().into());
     request
 }

@@ -133,7 +133,7 @@ struct WireMenu {
 fn contract(wire: WireContract, context: RequestContext<'_>) -> Result<Contract, FicError> {
     let RequestContext { tenant, secrets } = context;
     let word = |raw: &str| sanitize_word(raw, secrets);
-    if let Some(other) = wire.tenant_id.filter(|id| id != tenant) {
+    if let Some(other) = wire.tenant_id.filter(|id| !id.eq_ignore_ascii_case(tenant)) {
         return Err(FicError::Unexpected {
             message: format!("the request was for tenant {tenant}, the response is for {}", word(&other)).into(),
         });
@@ -219,6 +219,12 @@ mod tests {
         assert!(matches!(parse_contract_of(shown.as_bytes(), CONTEXT, &requested), Err(FicError::Unexpected { .. })));
         let malformed = shown.replace("F520123456789", "../../keystone");
         assert!(matches!(parse_contract(malformed.as_bytes(), CONTEXT), Err(FicError::Unexpected { .. })));
+    }
+
+    #[test]
+    fn tenant_in_capitals_is_the_same_tenant() {
+        let body = format!(r#"{{"professionalSupportService":{}}}"#, BODY.replace(TENANT, &TENANT.to_uppercase()));
+        assert!(parse_contract(body.as_bytes(), CONTEXT).is_ok());
     }
 
     #[test]
