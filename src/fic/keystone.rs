@@ -1,6 +1,6 @@
 //! Signs in at Keystone: requests a token that is scoped to one tenant.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use reqwest::{Method, Url};
@@ -16,8 +16,11 @@ use crate::fic::response::Response;
 use crate::fic::transport::{Transport, append_path, request};
 use crate::fic::wire;
 
-/// How long a token is used if Keystone does not return its expiry time.
+/// How long a token is used if Keystone does not say how long it is valid. FIC refuses one that has expired, and the
+/// operator then gets another.
 const UNKNOWN_LIFETIME: Duration = Duration::from_mins(5);
+/// The longest accepted lifetime.
+const MAX_LIFETIME: Duration = Duration::from_hours(24);
 
 /// A token and the time at which it must be renewed.
 #[derive(Clone)]
@@ -47,7 +50,7 @@ pub(super) async fn sign_in(transport: &Transport, endpoint: &Url, access: &Acce
     let value = value
         .filter(|value| !value.is_empty())
         .ok_or_else(|| name_keystone(FicError::unavailable("the response has no token")))?;
-    Ok(Token { value: value.into(), renew_at: sent_at + usable_for(&response.body) })
+    Ok(Token { value: value.into(), renew_at: sent_at + usable_for(&response.body, response.date()) })
 }
 
 fn error_of(response: &Response, credentials: &Credentials) -> FicError {
@@ -68,9 +71,9 @@ fn name_keystone(mut error: FicError) -> FicError {
 
 /// How long a token is used: nine tenths of its lifetime.
 ///
-/// Where Keystone returns both ends of the lifetime, only Keystone's clock counts, so a wrong local clock has no
-/// effect.
-fn usable_for(body: &[u8]) -> Duration {
+/// The lifetime is the difference of two times of Keystone, or of one and the `Date` of its response. The clock of this
+/// machine has no effect, and the lifetime passes on the monotonic clock.
+fn usable_for(body: &[u8], date: Option<SystemTime>) -> Duration {
     #[derive(Deserialize)]
     struct Body {
         token: Times,
@@ -83,9 +86,12 @@ fn usable_for(body: &[u8]) -> Duration {
     let Ok(Body { token: Times { issued_at, expires_at: Some(expires_at) } }) = serde_json::from_slice(body) else {
         return UNKNOWN_LIFETIME;
     };
-    let issued_at = issued_at.unwrap_or_else(Timestamp::now);
-    let lifetime = Duration::try_from(expires_at.duration_since(issued_at)).unwrap_or_default();
-    lifetime.mul_f64(0.9)
+    let began_at = issued_at.or_else(|| Timestamp::try_from(date?).ok());
+    let lifetime = began_at.and_then(|began_at| Duration::try_from(expires_at.duration_since(began_at)).ok());
+    // A token that has expired before it was issued is one of clocks that differ.
+    lifetime
+        .filter(|lifetime| !lifetime.is_zero())
+        .map_or(UNKNOWN_LIFETIME, |lifetime| lifetime.min(MAX_LIFETIME).mul_f64(0.9))
 }
 
 #[cfg(test)]
@@ -96,11 +102,31 @@ mod tests {
     fn token_is_renewed_before_it_expires_by_keystones_clock() {
         let body =
             br#"{"token":{"issued_at":"2001-01-01T00:00:00.000000Z","expires_at":"2001-01-01T01:00:00.000000Z"}}"#;
-        assert_eq!(usable_for(body), Duration::from_mins(54));
-        let expires_at = Timestamp::now() + Duration::from_secs(1000);
-        let usable = usable_for(format!(r#"{{"token":{{"expires_at":"{expires_at}"}}}}"#).as_bytes());
-        assert!(usable > Duration::from_secs(890) && usable <= Duration::from_mins(15), "{usable:?}");
-        assert_eq!(usable_for(br#"{"token":{"expires_at":"1999-01-01T00:00:00Z"}}"#), Duration::ZERO);
-        assert_eq!(usable_for(b"{}"), UNKNOWN_LIFETIME);
+        assert_eq!(usable_for(body, None), Duration::from_mins(54));
+        assert_eq!(usable_for(body, Some(SystemTime::now())), Duration::from_mins(54));
+    }
+
+    #[test]
+    fn time_of_the_response_replaces_a_missing_issue_time() {
+        let body = br#"{"token":{"expires_at":"2001-01-01T01:00:00Z"}}"#;
+        let date = httpdate::parse_http_date("Mon, 01 Jan 2001 00:00:00 GMT").expect("a date");
+        assert_eq!(usable_for(body, Some(date)), Duration::from_mins(54));
+        // The clock of this machine does not replace it: it may be wrong.
+        assert_eq!(usable_for(body, None), UNKNOWN_LIFETIME);
+        let future = format!(r#"{{"token":{{"expires_at":"{}"}}}}"#, Timestamp::now() + Duration::from_hours(1));
+        assert_eq!(usable_for(future.as_bytes(), None), UNKNOWN_LIFETIME);
+    }
+
+    #[test]
+    fn impossible_lifetime_is_bounded() {
+        let lifetime = |issued_at: &str, expires_at: &str| {
+            let body = format!(r#"{{"token":{{"issued_at":"{issued_at}","expires_at":"{expires_at}"}}}}"#);
+            usable_for(body.as_bytes(), None)
+        };
+        for expires_at in ["2001-01-01T00:00:00Z", "1999-01-01T00:00:00Z"] {
+            assert_eq!(lifetime("2001-01-01T00:00:00Z", expires_at), UNKNOWN_LIFETIME, "{expires_at}");
+        }
+        assert_eq!(lifetime("2001-01-01T00:00:00Z", "9999-01-01T00:00:00Z"), MAX_LIFETIME.mul_f64(0.9));
+        assert_eq!(usable_for(b"{}", None), UNKNOWN_LIFETIME);
     }
 }
