@@ -3,6 +3,7 @@
 use fic_simulator::faults::{Fault, Kind};
 use fic_simulator::log::Call;
 use fic_simulator::portal::Action;
+use fic_support_operator::api::plan::{PremiumSupportPlan, RECONCILE_REQUESTED_AT};
 use serde_json::json;
 
 use crate::support::TestEnvironment;
@@ -111,4 +112,26 @@ async fn annotation_triggers_a_reconcile() {
     env.kubectl(&["annotate", "psplan", "premium", "fic.ntt.com/reconcile-requested-at=now"]);
     let plan = env.wait_for_reason("premium", "MenuMismatch").await;
     assert_eq!(plan.status.unwrap().last_handled_reconcile_at.as_deref(), Some("now"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requested_reconciles_happen_at_most_once_a_second() {
+    let mut env = TestEnvironment::without_operator().await.with_flags(&["--resync-interval=1h"]);
+    env.create_secret().await;
+    env.start_operator().await;
+    env.apply("premium", json!({})).await;
+    env.wait_for_reason("premium", "Contracted").await;
+    let before = env.simulator.log().len();
+    let mut last = String::new();
+    for number in 0..100 {
+        last = format!("request-{number}");
+        env.patch_plan("premium", json!({ "metadata": { "annotations": { RECONCILE_REQUESTED_AT: last } } })).await;
+    }
+    let is_handled = |plan: &PremiumSupportPlan| {
+        plan.status.as_ref().is_some_and(|status| status.last_handled_reconcile_at.as_deref() == Some(last.as_str()))
+    };
+    env.wait_for_plan("premium", "the last request to be handled", is_handled).await;
+    let reads = env.simulator.log().split_off(before);
+    let apart = reads.windows(2).map(|pair| pair[1].at_ms - pair[0].at_ms).collect::<Vec<_>>();
+    assert!(apart.iter().all(|ms| *ms >= 900), "milliseconds between two reads: {apart:?}");
 }
