@@ -1,6 +1,7 @@
 //! Sanitizes text from FIC, Keystone and the API server for a status, an Event or a log line.
 
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
 /// The longest message, in characters.
 const MAX_MESSAGE_LENGTH: usize = 300;
@@ -31,9 +32,9 @@ pub fn error_chain(error: &dyn std::error::Error) -> Box<str> {
 fn sanitize(raw: &str, max_length: usize, secrets: &[&SecretString]) -> Box<str> {
     let mut text = one_line(raw);
     for secret in secrets {
-        let secret = one_line(secret.expose_secret());
+        let secret = Zeroizing::new(one_line(secret.expose_secret()));
         if secret.len() >= MIN_SECRET_LENGTH {
-            text = text.replace(&secret, "[redacted]");
+            text = text.replace(secret.as_str(), "[redacted]");
         }
     }
     // Truncating first could leave a part of a secret that is no longer recognized.

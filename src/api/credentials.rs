@@ -1,16 +1,19 @@
-//! The credentials Secret, decoded into secret types. Nothing else of its data is kept.
+//! The credentials Secret, decoded into secret types. Nothing else of its data is kept, and each copy is overwritten
+//! when it is dropped. Only the buffers of the HTTP clients are beyond reach.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
-use k8s_openapi::ByteString;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use secrecy::SecretString;
-use serde::de::{Error as _, IntoDeserializer, Visitor};
+use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
 
 /// The type that a Secret must have. It prevents a plan from making the operator read any other Secret.
 pub const SECRET_TYPE: &str = "fic.ntt.com/credentials";
@@ -90,7 +93,7 @@ impl Credentials {
 
 /// The value of a key.
 enum Value {
-    Decoded(ByteString),
+    Decoded(Zeroizing<Vec<u8>>),
     TooLong,
 }
 
@@ -98,7 +101,7 @@ enum Value {
 /// order mark, which PowerShell writes.
 fn text<'a>(key: &'static str, value: Option<&'a Value>) -> Result<&'a str, SecretDefect> {
     let bytes = match value.ok_or(SecretDefect::KeyMissing(key))? {
-        Value::Decoded(bytes) => &bytes.0,
+        Value::Decoded(bytes) => bytes,
         Value::TooLong => return Err(SecretDefect::TooLong(key)),
     };
     // UTF-16 without a byte order mark is valid UTF-8 too, but it contains NUL.
@@ -127,7 +130,10 @@ impl<'de> Deserialize<'de> for Value {
                 if encoded.len() > MAX_ENCODED_LENGTH {
                     return Ok(Value::TooLong);
                 }
-                ByteString::deserialize(encoded.into_deserializer()).map(Value::Decoded)
+                // The capacity is what decoding needs, so that no copy remains where the buffer has grown.
+                let mut bytes = Zeroizing::new(Vec::with_capacity(encoded.len() + 4));
+                STANDARD.decode_vec(encoded, &mut bytes).map_err(E::custom)?;
+                Ok(Value::Decoded(bytes))
             }
         }
         deserializer.deserialize_str(Base64)
@@ -163,6 +169,7 @@ impl Serialize for SecretData {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::ByteString;
     use secrecy::ExposeSecret;
     use serde_json::json;
 

@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde_json::json;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use crate::api::credentials::Credentials;
 use crate::domain::error::FicError;
 use crate::fic::Access;
 use crate::fic::response::Response;
-use crate::fic::transport::{Transport, append_path, request};
+use crate::fic::transport::{Transport, append_path, request, secret_bytes};
 use crate::fic::wire;
 
 /// How long a token is used if Keystone does not say how long it is valid. FIC refuses one that has expired, and the
@@ -21,6 +21,11 @@ use crate::fic::wire;
 const UNKNOWN_LIFETIME: Duration = Duration::from_mins(5);
 /// The longest accepted lifetime.
 const MAX_LIFETIME: Duration = Duration::from_hours(24);
+
+/// More than the body of a sign-in has without its values.
+const FIXED_BODY_LENGTH: usize = 256;
+/// The length of `\u001b`, which JSON writes for a control character.
+const LONGEST_ESCAPE: usize = 6;
 
 /// A token and the time at which it must be renewed.
 #[derive(Clone)]
@@ -31,26 +36,37 @@ pub(super) struct Token {
 
 /// Signs in for one tenant.
 pub(super) async fn sign_in(transport: &Transport, endpoint: &Url, access: &Access) -> Result<Token, FicError> {
-    let Access { tenant, credentials } = access;
-    let body = json!({ "auth": {
-        "identity": { "methods": ["password"], "password": { "user": {
-            "domain": { "id": "default" },
-            "name": credentials.api_key.expose_secret(),
-            "password": credentials.api_secret.expose_secret(),
-        } } },
-        "scope": { "project": { "id": tenant } },
-    } });
+    let body = body(access).map_err(|error| FicError::unavailable(error.to_string()))?;
     let sent_at = Instant::now();
-    let request = request(Method::POST, append_path(endpoint, ["auth", "tokens"]), Some(&body));
+    let request = request(Method::POST, append_path(endpoint, ["auth", "tokens"]), Some(secret_bytes(body).into()));
     let response = transport.send(request, &|| true).await.map_err(|error| name_keystone(error.into()))?;
     if response.status != 201 && response.status != 200 {
-        return Err(error_of(&response, credentials));
+        return Err(error_of(&response, &access.credentials));
     }
     let value = response.headers.get("x-subject-token").and_then(|value| value.to_str().ok());
     let value = value
         .filter(|value| !value.is_empty())
         .ok_or_else(|| name_keystone(FicError::unavailable("the response has no token")))?;
     Ok(Token { value: value.into(), renew_at: sent_at + usable_for(&response.body, response.date()) })
+}
+
+/// The body of the request. It is written into one buffer of sufficient size, so that no copy of the secrets remains in
+/// a smaller one, or in a JSON value.
+fn body(access: &Access) -> serde_json::Result<Zeroizing<Vec<u8>>> {
+    let Access { tenant, credentials } = access;
+    let secrets = [credentials.api_key.expose_secret(), credentials.api_secret.expose_secret()];
+    let variable = secrets[0].len() + secrets[1].len() + tenant.len();
+    let mut body = Zeroizing::new(Vec::with_capacity(FIXED_BODY_LENGTH + variable * LONGEST_ESCAPE));
+    body.extend(
+        br#"{"auth":{"identity":{"methods":["password"],"password":{"user":{"domain":{"id":"default"},"name":"#,
+    );
+    serde_json::to_writer(&mut *body, secrets[0])?;
+    body.extend(br#","password":"#);
+    serde_json::to_writer(&mut *body, secrets[1])?;
+    body.extend(br#"}}},"scope":{"project":{"id":"#);
+    serde_json::to_writer(&mut *body, tenant)?;
+    body.extend(b"}}}}");
+    Ok(body)
 }
 
 fn error_of(response: &Response, credentials: &Credentials) -> FicError {
@@ -96,7 +112,26 @@ fn usable_for(body: &[u8], date: Option<SystemTime>) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    #[test]
+    fn body_is_json_in_a_buffer_that_has_not_grown() {
+        for (key, secret) in
+            [("key", "secret"), ("\"k\\", "\u{1b}ü\n\u{1}"), (&*"\u{1}".repeat(1024), &*"\u{1}".repeat(1024))]
+        {
+            let access = Access { tenant: "\u{1}".repeat(64).into(), credentials: Credentials::new(key, secret) };
+            let body = body(&access).expect("it is written");
+            let parsed: Value = serde_json::from_slice(&body).expect("JSON");
+            let user = json!({ "domain": { "id": "default" }, "name": key, "password": secret });
+            let identity = json!({ "methods": ["password"], "password": { "user": user } });
+            let scope = json!({ "project": { "id": access.tenant } });
+            assert_eq!(parsed, json!({ "auth": { "identity": identity, "scope": scope } }));
+            let variable = key.len() + secret.len() + access.tenant.len();
+            assert_eq!(body.capacity(), FIXED_BODY_LENGTH + variable * LONGEST_ESCAPE);
+        }
+    }
 
     #[test]
     fn token_is_renewed_before_it_expires_by_keystones_clock() {

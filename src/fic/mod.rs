@@ -19,9 +19,8 @@ mod wire;
 
 use std::time::Instant;
 
-use reqwest::header::HeaderValue;
 use reqwest::{Certificate, Method, Request, StatusCode, Url};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -38,7 +37,7 @@ use refused_sign_ins::RefusedSignIns;
 use response::{FicResponse, Response};
 use tokens::TokenCache;
 pub use transport::Limits;
-use transport::{Transport, append_path, request};
+use transport::{Transport, append_path, request, secret_header};
 
 const SERVICES: [&str; 2] = ["v1", "premium-professional-support-services"];
 
@@ -263,10 +262,10 @@ impl FicClient {
 
 impl ApiRequest {
     fn with_token(&self, token: &SecretString) -> Result<Request, TransportError> {
-        let mut header = HeaderValue::from_str(token.expose_secret())
-            .map_err(|_| TransportError::not_sent("Keystone: the token does not fit into an HTTP header"))?;
-        header.set_sensitive(true);
-        let mut request = request(self.method.clone(), self.url.clone(), self.body.as_ref());
+        let header = secret_header(token)
+            .ok_or_else(|| TransportError::not_sent("Keystone: the token does not fit into an HTTP header"))?;
+        let body = self.body.as_ref().map(|body| body.to_string().into());
+        let mut request = request(self.method.clone(), self.url.clone(), body);
         request.headers_mut().insert("x-auth-token", header);
         Ok(request)
     }

@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, Request, Url};
+use reqwest::{Body, Method, Request, Url};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout_at};
+use zeroize::Zeroizing;
 
 use crate::fic::MaySend;
 use crate::fic::http::{HttpClient, TransportError, describe};
@@ -91,13 +94,25 @@ fn encoding(headers: &HeaderMap) -> Option<Box<str>> {
     encoded.into_iter().find(|value| !value.is_empty() && !value.eq_ignore_ascii_case("identity"))
 }
 
+/// The header of a request with a secret. It is not shown, and overwritten when it is dropped.
+pub(super) fn secret_header(value: &SecretString) -> Option<HeaderValue> {
+    let mut header = HeaderValue::from_maybe_shared(secret_bytes(Zeroizing::new(value.expose_secret().into()))).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+/// Bytes that are overwritten when the last copy is dropped.
+pub(super) fn secret_bytes(bytes: Zeroizing<Vec<u8>>) -> Bytes {
+    Bytes::from_owner(bytes)
+}
+
 /// Builds a request with a JSON body or none.
-pub(super) fn request(method: Method, url: Url, body: Option<&serde_json::Value>) -> Request {
+pub(super) fn request(method: Method, url: Url, body: Option<Body>) -> Request {
     let mut request = Request::new(method, url);
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // A request that does not name the encodings allows every one.
     request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    *request.body_mut() = body.map(|body| body.to_string().into());
+    *request.body_mut() = body;
     request
 }
 
@@ -114,7 +129,6 @@ pub(super) fn append_path<'a>(endpoint: &Url, segments: impl IntoIterator<Item =
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use bytes::Bytes;
     use futures::FutureExt;
     use futures::future::BoxFuture;
     use http_body_util::StreamBody;
