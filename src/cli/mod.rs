@@ -12,7 +12,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use reqwest::Url;
 
-use values::{duration, endpoint, label_selector, namespace, root_certificates};
+use values::{duration, endpoint, label_selector, namespace, poll_interval, root_certificates};
 
 /// The default of `--http-bind-address`. It is not a default value for clap: only where the flag is not set, the operator
 /// may bind another address.
@@ -68,8 +68,8 @@ pub struct RunArgs {
     pub label_selector: Option<String>,
 
     /// The interval between two reads from FIC while an operation is in progress, as a number with a unit such as
-    /// 500ms, 3s or 10m.
-    #[arg(long, env = "FIC_OPERATOR_POLL_INTERVAL", value_name = "TIME", default_value = "3s", value_parser = duration)]
+    /// 500ms, 3s or 10m. At least 100ms.
+    #[arg(long, env = "FIC_OPERATOR_POLL_INTERVAL", value_name = "TIME", default_value = "3s", value_parser = poll_interval)]
     pub poll_interval: Duration,
 
     /// The interval between two checks of a plan for drift, with random jitter.
@@ -220,6 +220,8 @@ mod tests {
             (&["--keystone-endpoint=http://127.0.0.1:1/v3"], "--allow-insecure-http"),
             (&["--poll-interval=3"], "3s"),
             (&["--poll-interval=0s"], "longer than zero"),
+            (&["--poll-interval=99ms"], "at least 100ms"),
+            (&["--poll-interval=99999999ns"], "at least 100ms"),
             (&["--resync-interval=-1m"], "longer than zero"),
             (&["--operation-timeout=soon"], "10m"),
             (&["--concurrency=0"], "1.."),
@@ -251,6 +253,7 @@ mod tests {
         ])
         .expect("every value is valid");
         assert_eq!(run.poll_interval.as_millis(), 200);
+        assert_eq!(read(&["--poll-interval=100ms"]).expect("the shortest").poll_interval.as_millis(), 100);
         assert_eq!(run.resync_interval.as_secs(), 5400);
         assert_eq!(run.watch_namespaces, ["a", "b"]);
     }

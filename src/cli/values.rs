@@ -32,6 +32,17 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A shorter poll interval would send FIC requests without a pause.
+const SHORTEST_POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+pub(super) fn poll_interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if interval < SHORTEST_POLL_INTERVAL {
+        return Err(format!("the poll interval must be at least {SHORTEST_POLL_INTERVAL:?}; use a value such as 3s"));
+    }
+    Ok(interval)
+}
+
 /// The name of a namespace is a DNS label (RFC 1123).
 pub(super) fn namespace(text: &str) -> Result<String, String> {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
