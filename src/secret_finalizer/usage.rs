@@ -64,3 +64,38 @@ impl Usage {
         self.0.remove(plan).map(|ended| ended.secret).filter(|_| !depends)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> (ObjectKey, ObjectKey) {
+        (ObjectKey::new("team", "plan"), ObjectKey::new("team", "secret"))
+    }
+
+    /// The plan in the index.
+    fn indexed(uid: &str, secret: &str) -> IndexedPlan {
+        IndexedPlan { uid: uid.into(), version: 1, secret: ObjectKey::new("team", secret), depends_on_secret: false }
+    }
+
+    #[test]
+    fn the_doubt_of_a_former_plan_of_the_same_name_does_not_concern_the_new_one() {
+        let (plan, secret) = keys();
+        let mut usage = Usage::default();
+        usage.begin(&plan, &secret, indexed("first", "secret"));
+        assert_eq!(usage.end(&plan, Some(&indexed("first", "secret")), true), None, "its outcome is in doubt");
+        usage.begin(&plan, &secret, indexed("second", "secret"));
+        assert_eq!(usage.end(&plan, Some(&indexed("second", "secret")), false), Some(secret));
+    }
+
+    #[test]
+    fn a_use_in_progress_ends_when_the_plan_refers_to_another_secret_or_is_another_plan() {
+        let (plan, secret) = keys();
+        for changed in [indexed("first", "other"), indexed("second", "secret")] {
+            let mut usage = Usage::default();
+            usage.begin(&plan, &secret, indexed("first", "secret"));
+            assert_eq!(usage.update(&plan, Some(&indexed("first", "secret"))), None);
+            assert_eq!(usage.update(&plan, Some(&changed)), Some(secret.clone()), "{changed:?}");
+        }
+    }
+}

@@ -49,6 +49,14 @@ async fn deleting_the_crd_retains_every_contract() {
     let mut env = TestEnvironment::with_own_control_plane().await;
     let tenants = env.apply_many().await;
     env.wait_until_all_are_contracted().await;
+    // A suspended plan does not hold up the uninstall, also if it was deleted before.
+    let mut names = tenants.keys();
+    let (suspended, deleted) = (names.next().unwrap(), names.next().unwrap());
+    for name in [suspended, deleted] {
+        env.patch_spec(name, json!({ "suspend": true })).await;
+    }
+    env.delete(deleted).await;
+    env.wait_for_reason(deleted, "Suspended").await;
     env.kubectl(&["delete", CRD, "--timeout=60s"]);
     for tenant in tenants.values() {
         let summary = env.simulator.summary(tenant);
