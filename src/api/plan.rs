@@ -22,7 +22,7 @@ pub const OWNER_UID: &str = "fic.ntt.com/owner-uid";
 pub const RECONCILE_REQUESTED_AT: &str = "fic.ntt.com/reconcile-requested-at";
 
 /// How many bytes of that annotation are kept. An annotation may have 256 KiB.
-const MAX_REQUEST_LENGTH: usize = 256;
+pub const MAX_REQUEST_LENGTH: usize = 256;
 
 /// PremiumSupportPlan is the Premium support contract of one FIC tenant. Creating the plan buys the contract.
 /// Deleting the plan abolishes the contract. The policies below can change both.

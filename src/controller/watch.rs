@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 
 use crate::api::credentials::{CredentialsSecret, SECRET_TYPE};
 use crate::api::key::ObjectKey;
-use crate::api::plan::{OWNER_UID, RECONCILE_REQUESTED_AT};
+use crate::api::plan::{MAX_REQUEST_LENGTH, OWNER_UID, RECONCILE_REQUESTED_AT};
 use crate::controller::cache::{Cache, Change};
 use crate::index::triggers::WatchedPlan;
 use crate::metrics::KubernetesMetrics;
@@ -139,6 +139,10 @@ fn trim_plan(guard: &mut WatchedPlan) {
     trim(metadata);
     if let Some(annotations) = &mut metadata.annotations {
         annotations.retain(|name, _| name == RECONCILE_REQUESTED_AT || name == OWNER_UID);
+        for value in annotations.values_mut() {
+            value.truncate(value.floor_char_boundary(MAX_REQUEST_LENGTH));
+            value.shrink_to_fit();
+        }
     }
 }
 

@@ -13,11 +13,11 @@ use tracing::warn;
 use crate::api::crd;
 use crate::api::credentials::SECRET_TYPE;
 use crate::api::key::ObjectKey;
-use crate::api::plan::PremiumSupportPlan;
 use crate::domain::decide::Query;
 use crate::domain::facts::{Claim, PlanFacts};
 use crate::domain::run_state::{CrdState, SecretAbsence, StepResult};
 use crate::index::claim::{Contender, claim_of};
+use crate::index::scope::list_pages;
 use crate::index::triggers::WatchedPlan;
 use crate::reconcile::context::Context;
 use crate::reconcile::error::Error;
@@ -57,20 +57,23 @@ async fn read_secret_absence(context: &Context, snapshot: &PlanSnapshot) -> Resu
 /// Lists the plans of the tenant live: which one holds the tenant, and this plan as it is now.
 async fn read_holder(context: &Context, snapshot: &mut PlanSnapshot) -> Result<Claim, Error> {
     let of_tenant = ListParams::default().fields(&format!("spec.tenantID={}", snapshot.plan.spec.tenant_id));
-    let mut plans = Vec::new();
-    for api in context.scope.apis::<WatchedPlan>(&context.client) {
-        // A plan that cannot be decoded has no tenant that could be trusted, so it claims nothing.
-        plans.extend(api.list(&of_tenant).await?.items.into_iter().filter_map(|guard| guard.0.ok()));
-    }
-    let contender = |plan: &PremiumSupportPlan| {
-        let (key, contender) = (ObjectKey::of(plan), Contender::of(plan));
-        let is_create_open = context.index.is_create_open(&key, &contender.uid);
-        (key, Contender { is_create_open, ..contender })
-    };
-    let contenders = plans.iter().map(contender).collect::<Vec<_>>();
-    let claim = claim_of(&snapshot.key, contenders.iter().map(|(key, contender)| (key, contender)));
     let uid = snapshot.plan.metadata.uid.clone();
-    let current = plans.into_iter().find(|plan| plan.metadata.uid == uid).ok_or(Error::Gone)?;
+    let (mut contenders, mut current) = (Vec::new(), None);
+    for api in context.scope.apis::<WatchedPlan>(&context.client) {
+        list_pages(&api, &of_tenant, |guard| {
+            // A plan that cannot be decoded has no tenant that could be trusted, so it claims nothing.
+            let Ok(plan) = guard.0 else { return };
+            let (key, contender) = (ObjectKey::of(&plan), Contender::of(&plan));
+            let is_create_open = context.index.is_create_open(&key, &contender.uid);
+            contenders.push((key, Contender { is_create_open, ..contender }));
+            if plan.metadata.uid == uid {
+                current = Some(plan);
+            }
+        })
+        .await?;
+    }
+    let claim = claim_of(&snapshot.key, contenders.iter().map(|(key, contender)| (key, contender)));
+    let current = current.ok_or(Error::Gone)?;
     if ObjectKey::of_secret(&current) != snapshot.secret_key() || snapshot.is_secret_newly_deleted(context) {
         // A contract is bought with the Secret that the plan refers to now, and not with one that is being deleted.
         return Err(Error::Conflict);

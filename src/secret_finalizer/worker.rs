@@ -16,6 +16,7 @@ use crate::api::key::{ObjectKey, resource_version};
 use crate::api::plan::PremiumSupportPlan;
 use crate::backoff;
 use crate::domain::facts::Record;
+use crate::index::scope::list_pages;
 use crate::secret_finalizer::release::Outcome;
 use crate::secret_finalizer::{Error, SecretFinalizer, has_finalizer};
 use crate::text;
@@ -104,10 +105,14 @@ impl SecretFinalizer {
     /// live list. A plan that cannot be decoded may.
     async fn is_used_by_any(&self, secret: &ObjectKey) -> Result<bool, kube::Error> {
         let api = Api::<DeserializeGuard<PremiumSupportPlan>>::namespaced(self.client.clone(), &secret.namespace);
-        let plans = api.list(&ListParams::default()).await?.items;
-        Ok(plans.iter().any(|guard| match &guard.0 {
-            Ok(plan) => Record::of(plan).is_present() && ObjectKey::of_secret(plan) == *secret,
-            Err(_) => true,
-        }))
+        let mut is_used = false;
+        list_pages(&api, &ListParams::default(), |guard| {
+            is_used |= match &guard.0 {
+                Ok(plan) => Record::of(plan).is_present() && ObjectKey::of_secret(plan) == *secret,
+                Err(_) => true,
+            };
+        })
+        .await?;
+        Ok(is_used)
     }
 }
