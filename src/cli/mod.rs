@@ -106,7 +106,7 @@ pub struct RunArgs {
     pub leader_elect: bool,
 
     /// The IP address and port to serve /healthz, /readyz and /metrics on. The default serves IPv6 and IPv4, or only
-    /// IPv4 on a machine without IPv6 [default: [::]:8080].
+    /// IPv4 on a machine without IPv6 [default: `[::]:8080`].
     #[arg(long, env = "FIC_OPERATOR_HTTP_BIND_ADDRESS", value_name = "ADDR")]
     pub http_bind_address: Option<SocketAddr>,
 
