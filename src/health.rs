@@ -1,6 +1,7 @@
 //! The HTTP server for `/healthz`, `/readyz` and `/metrics`.
 
 mod server;
+mod watches;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -20,24 +21,40 @@ use tokio::net::TcpListener;
 
 use crate::metrics::Format;
 use server::Limits;
+pub use watches::WatchSigns;
 
 /// Prometheus and the kubelet send one request and read its response at once.
 const LIMITS: Limits =
     Limits { header_timeout: Duration::from_secs(5), connection_timeout: Duration::from_secs(10), connections: 64 };
 
-/// Whether this replica is ready: with leader election at once, since a replica that waits for the Lease is ready, and
-/// without it once the caches have synced.
+/// Whether this replica is ready and alive.
+///
+/// It is ready with leader election at once, since a replica that waits for the Lease is ready, and without it once the
+/// caches have synced. It is alive while its watches bring something.
 #[derive(Default)]
-pub struct Health(AtomicBool);
+pub struct Health {
+    is_ready: AtomicBool,
+    watches: watches::Watches,
+}
 
 impl Health {
     /// Reports this replica as ready from now on.
     pub fn set_ready(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.is_ready.store(true, Ordering::Relaxed);
+    }
+
+    /// A watch of this replica. Until it is dropped, this replica is alive only while the watch brings something.
+    pub fn begin_watch(&self) -> WatchSigns {
+        self.watches.begin()
+    }
+
+    /// Whether each watch of this replica has brought something within five minutes.
+    pub fn is_alive(&self) -> bool {
+        self.watches.are_alive()
     }
 
     fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.is_ready.load(Ordering::Relaxed)
     }
 }
 
@@ -55,14 +72,20 @@ pub async fn run(listener: TcpListener, health: Arc<Health>, registry: Arc<Regis
 }
 
 fn router(health: Arc<Health>, registry: Arc<Registry>) -> Router {
-    let readiness = Router::new()
+    let probes = Router::new()
+        .route("/healthz", get(async |State(health): State<Arc<Health>>| healthz(&health)))
         .route("/readyz", get(async |State(health): State<Arc<Health>>| readyz(&health)))
         .with_state(health);
-    Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/metrics", get(metrics))
-        .with_state(registry)
-        .merge(readiness)
+    Router::new().route("/metrics", get(metrics)).with_state(registry).merge(probes)
+}
+
+fn healthz(health: &Health) -> Response {
+    if health.is_alive() {
+        "ok\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "a watch of the API server has brought nothing for 5 minutes\n")
+            .into_response()
+    }
 }
 
 fn readyz(health: &Health) -> Response {

@@ -105,9 +105,13 @@ pub struct RunArgs {
     #[arg(long, help = "Elect a leader among several replicas, with a Lease in the namespace that the variable POD_NAMESPACE names. Only the leader reconciles plans", env = "FIC_OPERATOR_LEADER_ELECT", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
     pub leader_elect: bool,
 
-    /// The IP address and port to serve /healthz, /readyz and /metrics on. The default serves IPv6 and IPv4, or only
-    /// IPv4 on a machine without IPv6 [default: `[::]:8080`].
-    #[arg(long, env = "FIC_OPERATOR_HTTP_BIND_ADDRESS", value_name = "ADDR")]
+    /// The IP address and port to serve /healthz, /readyz and /metrics on. None: IPv6 and IPv4, at port 8080.
+    #[arg(
+        long,
+        help = "The IP address and port to serve /healthz, /readyz and /metrics on. The default serves IPv6 and IPv4, or only IPv4 on a machine without IPv6 [default: [::]:8080]",
+        env = "FIC_OPERATOR_HTTP_BIND_ADDRESS",
+        value_name = "ADDR"
+    )]
     pub http_bind_address: Option<SocketAddr>,
 
     /// The format of log lines.

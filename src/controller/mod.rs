@@ -2,6 +2,7 @@
 //! replica leads.
 
 mod cache;
+mod list_watch;
 mod tenant_locks;
 mod watch;
 
@@ -58,7 +59,7 @@ pub struct Dependencies {
     pub concurrency: u16,
     /// The metrics.
     pub metrics: ControllerMetrics,
-    /// The state that `/readyz` reports.
+    /// The state that `/healthz` and `/readyz` report.
     pub health: Arc<Health>,
     /// The name of this process.
     pub identity: String,
@@ -130,9 +131,10 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
 
     let (plans_synced, plans_sync) = oneshot::channel();
     let (secrets_synced, secrets_sync) = oneshot::channel();
-    let watch_client = &dependencies.watch_client;
-    let plan_watch = watch::plans(Arc::clone(&context), watch_client.clone(), plan_writer, plans_synced);
-    let secret_watch = watch::secrets(Arc::clone(&context), watch_client.clone(), secret_writer, secrets_synced);
+    let (watch_client, health) = (&dependencies.watch_client, &dependencies.health);
+    let plan_watch = watch::plans(Arc::clone(&context), watch_client.clone(), health, plan_writer, plans_synced);
+    let secret_watch =
+        watch::secrets(Arc::clone(&context), watch_client.clone(), health, secret_writer, secrets_synced);
     let work = async {
         tokio::pin!(stop);
         tokio::select! {

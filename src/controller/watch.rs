@@ -6,18 +6,20 @@ use std::sync::Arc;
 use futures::stream::{BoxStream, StreamExt, select_all};
 use kube::api::Api;
 use kube::core::ObjectMeta;
+use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
-use tracing::{debug, warn};
+use tracing::{debug, trace, warn};
 
 use crate::api::credentials::{CredentialsSecret, SECRET_TYPE};
 use crate::api::key::ObjectKey;
 use crate::api::plan::{MAX_REQUEST_LENGTH, OWNER_UID, RECONCILE_REQUESTED_AT};
 use crate::controller::cache::{Cache, Change};
+use crate::controller::list_watch::{Error, Received, Selectors, list_watch};
+use crate::health::Health;
 use crate::index::triggers::WatchedPlan;
 use crate::metrics::KubernetesMetrics;
 use crate::reconcile::context::Context;
@@ -27,14 +29,14 @@ use crate::text;
 pub(super) async fn plans(
     context: Arc<Context>,
     client: Client,
+    health: &Health,
     writer: Writer<WatchedPlan>,
     synced: oneshot::Sender<()>,
 ) {
-    let mut config = watcher::Config::default();
-    config.label_selector.clone_from(&context.scope.label_selector);
+    let selectors = Selectors { labels: context.scope.label_selector.clone(), fields: None };
     let apis = context.scope.apis::<WatchedPlan>(&client);
     let mut cache = Cache::new(writer, apis.len(), synced);
-    let mut events = events(apis, &config, trim_plan, "plans", &context.kubernetes_metrics);
+    let mut events = events(apis, &selectors, trim_plan, "plans", health, &context.kubernetes_metrics);
     while let Some((watch, event)) = events.next().await {
         for change in cache.apply(watch, event) {
             match change {
@@ -67,13 +69,14 @@ fn plan_applied(context: &Context, guard: &WatchedPlan) {
 pub(super) async fn secrets(
     context: Arc<Context>,
     client: Client,
+    health: &Health,
     writer: Writer<CredentialsSecret>,
     synced: oneshot::Sender<()>,
 ) {
-    let config = watcher::Config::default().fields(&format!("type={SECRET_TYPE}"));
+    let selectors = Selectors { labels: None, fields: Some(format!("type={SECRET_TYPE}")) };
     let apis = context.scope.apis::<CredentialsSecret>(&client);
     let mut cache = Cache::new(writer, apis.len(), synced);
-    let mut events = events(apis, &config, trim_secret, "secrets", &context.kubernetes_metrics);
+    let mut events = events(apis, &selectors, trim_secret, "secrets", health, &context.kubernetes_metrics);
     while let Some((watch, event)) = events.next().await {
         for change in cache.apply(watch, event) {
             let key = match change {
@@ -96,40 +99,52 @@ pub(super) async fn secrets(
 /// The events of several watches, each with the number of its watch. A failed watch is restarted.
 fn events<K>(
     apis: Vec<Api<K>>,
-    config: &watcher::Config,
+    selectors: &Selectors,
     trim: fn(&mut K),
     what: &'static str,
+    health: &Health,
     metrics: &KubernetesMetrics,
 ) -> BoxStream<'static, (usize, Event<K>)>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let streams = apis.into_iter().enumerate().map(|(number, api)| {
-        let metrics = metrics.clone();
-        watcher(api, config.clone())
+        let (metrics, signs) = (metrics.clone(), health.begin_watch());
+        list_watch(api, selectors.clone())
             .default_backoff()
-            .modify(trim)
-            .filter_map(move |event| {
-                let event = event.map_err(|error| watch_failed(what, &error, &metrics)).ok();
-                futures::future::ready(event.map(|event| (number, event)))
+            .filter_map(move |received| {
+                let received = received.inspect(|_| signs.received());
+                let received = received.inspect_err(|error| watch_failed(what, error, &metrics));
+                std::future::ready(match received {
+                    Ok(Received::Event(event)) => Some((number, event.modify(trim))),
+                    Ok(Received::Version(version)) => {
+                        trace!(what, version, "the watch is up to date");
+                        None
+                    }
+                    Ok(Received::Nothing) | Err(_) => None,
+                })
             })
             .boxed()
     });
     select_all(streams).boxed()
 }
 
-fn watch_failed(what: &'static str, error: &watcher::Error, metrics: &KubernetesMetrics) {
+fn watch_failed(what: &'static str, error: &Error, metrics: &KubernetesMetrics) {
     metrics.record_watch_error();
-    if let watcher::Error::WatchError(status) = error
-        && status.code == 410
-    {
-        debug!(what, "the watch expired, restarting it");
-    } else if let watcher::Error::InitialListFailed(kube::Error::Api(status)) = error
-        && status.code == 404
-    {
-        warn!(what, "the API server does not know this resource, retrying; install the CustomResourceDefinition");
-    } else {
-        warn!(what, error = %text::error_chain(error), "the watch failed, restarting it");
+    match error {
+        Error::Ended(status) if status.code == 410 => debug!(what, "the watch expired, restarting it"),
+        Error::List(kube::Error::Api(status)) if status.code == 404 => {
+            warn!(what, "the API server does not know this resource, retrying; install the CustomResourceDefinition");
+        }
+        Error::List(_)
+        | Error::Start(_)
+        | Error::Watch(_)
+        | Error::Ended(_)
+        | Error::EndedEarly
+        | Error::Silent(_)
+        | Error::NoVersion => {
+            warn!(what, error = %text::error_chain(error), "the watch failed, restarting it");
+        }
     }
 }
 

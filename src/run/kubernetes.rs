@@ -8,28 +8,37 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 use tokio::time::timeout;
 
+use super::deadline::client_with_deadline;
 use super::{RunError, kube_config};
 use crate::api::plan::PremiumSupportPlan;
 use crate::index::scope::Scope;
 use crate::proxy::Proxies;
 use crate::text;
 
-/// How long a request to the API server may go without a response.
+/// How long a request to the API server may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A client for requests and a client for watches. Only the first has a read timeout: an idle watch receives nothing
-/// for minutes.
-pub(super) fn clients(proxies: &Proxies) -> Result<(Client, Client), RunError> {
+/// The clients of the API server. Each has connections of its own.
+pub(super) struct Clients {
+    /// For requests. Each ends in time.
+    pub(super) requests: Client,
+    /// For lists and watches. The controller limits their time.
+    pub(super) watches: Client,
+    /// For leader election, which limits its time. It must not wait for a connection on which another request hangs.
+    pub(super) lease: Client,
+}
+
+pub(super) fn clients(proxies: &Proxies) -> Result<Clients, RunError> {
     let mut config = kube_config::load(proxies).map_err(RunError::KubernetesConfig)?;
     config.headers.push((USER_AGENT, HeaderValue::from_static(crate::USER_AGENT)));
     // The reconcile of each plan decides whether and when to retry.
     config.default_retry = false;
-    let watch_client = Client::try_from(config.clone()).map_err(RunError::KubernetesClient)?;
-    config.read_timeout = Some(REQUEST_TIMEOUT);
-    // Without this the time that a pooled connection was idle counts towards the read timeout of the next request.
-    config.reset_reader_on_write = true;
-    let client = Client::try_from(config).map_err(RunError::KubernetesClient)?;
-    Ok((client, watch_client))
+    let connect = move || Client::try_from(config.clone());
+    let clients = || {
+        let (watches, lease) = (connect()?, connect()?);
+        Ok(Clients { requests: client_with_deadline(REQUEST_TIMEOUT, connect)?, watches, lease })
+    };
+    clients().map_err(RunError::KubernetesClient)
 }
 
 /// Sends one list request with the selector. Only the API server's `400 Bad Request` is an error: after any other

@@ -1,6 +1,7 @@
 //! `fic-support-operator run`: sets up the process, runs the controller while this replica leads, and shuts down on a
 //! signal.
 
+mod deadline;
 mod identity;
 mod kube_config;
 mod kubernetes;
@@ -8,6 +9,7 @@ mod shutdown;
 
 use std::sync::Arc;
 
+use kube::Client;
 use thiserror::Error;
 use tokio::sync::watch;
 use tracing::info;
@@ -84,11 +86,11 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
     let bound_address = listener.local_addr().map_err(bind_error)?;
 
     let proxies = Proxies::from_env();
-    let (client, watch_client) = kubernetes::clients(&proxies)?;
+    let clients = kubernetes::clients(&proxies)?;
     let fic = fic_client(&arguments, proxies, fic_metrics)?;
     let dependencies = Dependencies {
-        client,
-        watch_client,
+        client: clients.requests,
+        watch_client: clients.watches,
         fic: Arc::new(fic),
         scope: Scope {
             namespaces: arguments.watch_namespaces.clone(),
@@ -109,6 +111,7 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
         identity: identity::process_identity(),
         clock: Clock::default(),
     };
+    let elector = arguments.leader_elect.then(|| leader_elector(clients.lease, &dependencies));
     info!(
         version = env!("CARGO_PKG_VERSION"),
         fic = %arguments.fic_endpoint,
@@ -118,7 +121,7 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
     );
     tokio::select! {
         never = health::run(listener, health, Arc::new(registry)) => match never {},
-        result = run_controller(&dependencies, arguments.leader_elect, shutdown) => result?,
+        result = run_controller(&dependencies, elector, shutdown) => result?,
     }
     info!("shut down");
     Ok(())
@@ -137,7 +140,7 @@ fn fic_client(arguments: &RunArgs, proxies: Proxies, metrics: FicMetrics) -> Res
 
 async fn run_controller(
     dependencies: &Dependencies,
-    leader_elect: bool,
+    elector: Option<LeaderElector>,
     shutdown: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
     tokio::select! {
@@ -145,8 +148,7 @@ async fn run_controller(
         valid = kubernetes::validate_label_selector(&dependencies.client, &dependencies.scope) => valid?,
         () = shutdown::requested(shutdown.clone()) => return Ok(()),
     }
-    if leader_elect {
-        let mut elector = leader_elector(dependencies);
+    if let Some(mut elector) = elector {
         run_with_leader_election(dependencies, &mut elector, &shutdown).await;
     } else {
         dependencies.metrics.set_leading(true);
@@ -155,8 +157,7 @@ async fn run_controller(
     Ok(())
 }
 
-fn leader_elector(dependencies: &Dependencies) -> LeaderElector {
-    let client = dependencies.client.clone();
+fn leader_elector(client: Client, dependencies: &Dependencies) -> LeaderElector {
     let namespace = std::env::var("POD_NAMESPACE").unwrap_or_else(|_| client.default_namespace().to_owned());
     let lease = identity::lease_name(&dependencies.scope);
     LeaderElector::new(client, &namespace, lease, dependencies.identity.clone())

@@ -9,6 +9,7 @@
 mod credentials;
 mod deletion;
 mod fic_errors;
+mod hanging_requests;
 mod lifecycle;
 mod policies;
 mod process;

@@ -15,6 +15,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 
+use super::api_proxy::ApiProxy;
 use super::cluster::Cluster;
 use super::operator::Operator;
 use super::plan;
@@ -112,6 +113,16 @@ impl TestEnvironment {
             "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
             "users": [{ "name": "test", "user": {} }],
         });
+        std::fs::write(&kubeconfig, config.to_string()).unwrap();
+        self.with_variable("KUBECONFIG", kubeconfig.to_str().unwrap())
+    }
+
+    /// Lets the operators that the test starts from now on connect through a proxy, with their usual permissions.
+    pub fn with_api_proxy(self, proxy: &ApiProxy) -> Self {
+        let kubeconfig = self.cluster.control_plane.details().folder.join(format!("kubeconfig-{}", self.namespace));
+        let config = std::fs::read_to_string(&self.cluster.operator_kubeconfig).unwrap();
+        let mut config = serde_json::from_str::<Value>(&config).unwrap();
+        config["clusters"][0]["cluster"] = json!({ "server": proxy.url() });
         std::fs::write(&kubeconfig, config.to_string()).unwrap();
         self.with_variable("KUBECONFIG", kubeconfig.to_str().unwrap())
     }

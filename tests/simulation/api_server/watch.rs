@@ -8,7 +8,7 @@ use futures::{StreamExt, stream};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use serde_json::json;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::response::{Response, status};
 use super::{ApiRequest, matches_selector};
@@ -29,6 +29,8 @@ struct Watch {
     changed: tokio::sync::watch::Receiver<u64>,
     /// When the last event arrived. The next one arrives no earlier.
     not_before: Instant,
+    /// When the server ends the watch, as the client has asked.
+    ends_at: Instant,
     ended: bool,
 }
 
@@ -50,6 +52,8 @@ enum WatchEnd {
 }
 
 pub fn watch(world: &Shared, incarnation: Incarnation, request: &ApiRequest) -> Response {
+    let seconds = request.parameter("timeoutSeconds").and_then(|seconds| seconds.parse().ok()).unwrap_or(300);
+    let ends_at = world.lock().unique_instant(Duration::from_secs(seconds), (incarnation, &request.path));
     let watch = Watch {
         world: world.clone(),
         incarnation,
@@ -58,6 +62,7 @@ pub fn watch(world: &Shared, incarnation: Incarnation, request: &ApiRequest) -> 
         version: request.parameter("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or(0),
         changed: world.lock().subscribe(),
         not_before: Instant::now(),
+        ends_at,
         ended: false,
     };
     let frames = stream::unfold(watch, |mut watch| async {
@@ -76,7 +81,7 @@ impl Watch {
             if let Some(delivery) = self.next_delivery() {
                 break delivery;
             }
-            self.changed.changed().await.ok()?;
+            timeout_at(self.ends_at, self.changed.changed()).await.ok()?.ok()?;
         };
         self.version = delivery.version;
         let delay = delivery.delay.max(self.not_before.saturating_duration_since(Instant::now()));
