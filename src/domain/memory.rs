@@ -138,6 +138,11 @@ impl Memory {
                 self.create = CreateState::UNCONFIRMED_BY_OTHER;
                 self.expect_other_process(settings, now);
             }
+            // The record was closed without a response. One that appears from now on is from another process.
+            (Record::None | Record::Watched(_), CreateState::Refused) => {
+                self.create = CreateState::Unsent;
+                self.record_opened = false;
+            }
             // Another process recorded the outcome, or closed the record.
             (Record::Owned(_), CreateState::Unconfirmed { .. })
             | (Record::None | Record::Watched(_), CreateState::Unconfirmed { sent_here: false, .. }) => {

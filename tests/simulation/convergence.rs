@@ -6,7 +6,7 @@ use fic_support_operator::api::condition::Reason;
 use serde_json::Value;
 
 use crate::plan_fields::{
-    CONTRACT_FINALIZER, IN_USE_FINALIZER, has_both_marks, has_record, owned_id, ready, secret_of,
+    CONTRACT_FINALIZER, IN_USE_FINALIZER, has_both_marks, has_record, owned_id, ready, secret_of, spec_text,
 };
 use crate::sim_world::SimWorld;
 use crate::store::{Kind, ObjectRef, has_finalizer, is_deleting};
@@ -14,6 +14,15 @@ use crate::store::{Kind, ObjectRef, has_finalizer, is_deleting};
 pub fn check_converged(world: &SimWorld) -> Result<(), String> {
     for (id, plan) in world.store.all(Kind::Plan) {
         check_plan(world, id, plan).map_err(|why| format!("{id}: {why}"))?;
+        let tenant = spec_text(plan, "tenantID", "");
+        let mut of_tenant = world.store.all(Kind::Plan).filter(|(_, other)| spec_text(other, "tenantID", "") == tenant);
+        if of_tenant.any(|(_, other)| has_record(other)) {
+            continue;
+        }
+        let contract = world.fic.lock().contract(tenant);
+        if let Some(contract) = contract.filter(|contract| world.oracle.is_left_behind(&contract.id)) {
+            return Err(format!("{id}: contract {} was created, and no plan has recorded it", contract.id));
+        }
     }
     Ok(())
 }

@@ -322,6 +322,15 @@ fn a_record_that_appears_may_be_acted_on_by_another_process() {
 }
 
 #[test]
+fn a_record_that_was_closed_without_a_response_is_not_open_any_more() {
+    let (plan, fresh) = open();
+    let mut memory = Memory { create: CreateState::Refused, record_opened: true, ..fresh };
+    memory.start_reconcile(&PlanFacts { record: Record::None, ..plan.clone() }, &settings(), at(1));
+    memory.start_reconcile(&plan, &settings(), at(2));
+    assert_eq!((memory.create, memory.foreign_until), (CreateState::UNCONFIRMED_BY_OTHER, Some(at(17))));
+}
+
+#[test]
 fn only_a_request_of_this_process_is_open_here() {
     let unconfirmed = |sent_here| CreateState::Unconfirmed { sent_here, empty_reads: 0, resent: 0 };
     let accepted = CreateState::Accepted(contract(1, OperationStatus::Processing));

@@ -111,6 +111,11 @@ impl Oracle {
         self.contracts.get(contract)?.owner.as_deref()
     }
 
+    /// Whether the operator created a contract that no plan has recorded.
+    pub fn is_left_behind(&self, contract: &str) -> bool {
+        self.is_created_by_operator(contract) && self.owner(contract).is_none()
+    }
+
     pub fn is_created_by_operator(&self, contract: &str) -> bool {
         self.contracts.get(contract).is_some_and(|origin| origin.created_by_operator)
     }

@@ -102,10 +102,8 @@ impl Oracle {
         let truth = self.truths.entry(uid.to_owned()).or_default();
         let origin = self.contracts.entry(contract.to_owned()).or_default();
         origin.tenant.clone_from(&truth.tenant);
-        // A forged record may take the contract of a plan that no longer exists, as it may take one from the portal.
-        let exists = |owner: &str| store.all(Kind::Plan).any(|(_, plan)| plan_fields::uid(plan) == owner);
-        let is_owned_by_other =
-            origin.owner.as_deref().is_some_and(|owner| owner != uid && (exists(owner) || !truth.create_unknown));
+        // No process can tell a forged record from one of the operator. It may take a contract that no other plan records.
+        let is_owned_by_other = origin.owner.as_deref().is_some_and(|owner| owner != uid) && !truth.create_unknown;
         let mut others = store.all(Kind::Plan).filter(|(_, other)| plan_fields::uid(other) != uid);
         let is_held_by_other = others.any(|(_, other)| owned_id(other) == Some(contract));
         if is_held_by_other || (is_owned_by_other && !adopts) {
@@ -149,8 +147,13 @@ impl Oracle {
         let deleting = is_deleting(plan);
         if deleting && (is_retained(plan) || self.uninstalled_at.is_some()) {
             // A contract that the operator created for the plan remains and still counts as owned by the plan.
-            let retained = fic.contract(&truth.tenant).and_then(|contract| self.contracts.get_mut(&contract.id));
-            if let Some(retained) = retained.filter(|retained| retained.created_by_operator) {
+            // Of two plans with an open record, the other one may be the buyer.
+            let tenant = &truth.tenant;
+            let another_is_open = store.all(Kind::Plan).any(|(_, other)| {
+                spec_text(other, "tenantID", "") == tenant && plan_fields::uid(other) != uid && is_open(other)
+            });
+            let retained = fic.contract(tenant).and_then(|contract| self.contracts.get_mut(&contract.id));
+            if let Some(retained) = retained.filter(|retained| retained.created_by_operator && !another_is_open) {
                 retained.owner.get_or_insert_with(|| uid.to_owned());
             }
             return;
@@ -173,7 +176,10 @@ impl Oracle {
             origin.owner.as_deref() == Some(uid) || (origin.created_by_operator && origin.owner.is_none() && !others);
         if is_own {
             let id = contract.id;
-            self.fail(&format!("rule 1: contract {id} belongs to the plan and was left behind ({phase}, at {now:?})"));
+            // Of two leaders, one may close a record that the other has opened again. The other restores it.
+            self.fail_if_one_leads(&format!(
+                "rule 1: contract {id} belongs to the plan and was left behind ({phase}, at {now:?})"
+            ));
         }
     }
 }
