@@ -117,8 +117,12 @@ impl Oracle {
             ));
             return;
         }
-        origin.owner = Some(uid.to_owned());
+        let former = origin.owner.replace(uid.to_owned());
         truth.create_unknown = false;
+        // The former owner may need another contract later.
+        if let Some(former) = former.filter(|former| former != uid) {
+            self.truth(&former).lost += 1;
+        }
     }
 
     /// The operator wrote a plan: checks that it removed the id only to create another contract, and no finalizer of
