@@ -41,7 +41,8 @@ use state::{PlanState, ReconcileInputs};
 const MAX_STEPS: usize = 40;
 /// How long to wait for a cache that does not have the operator's own write yet. The watch is usually faster.
 const CACHE_DELAY: Duration = Duration::from_secs(1);
-/// Changes trigger a reconcile of a plan no more often than this, however often a user makes them.
+/// Changes trigger a reconcile of a plan no more often than this, however often a user makes them and whether or not the
+/// last reconcile was aborted.
 const TRIGGER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Reconciles one plan. Returns when to reconcile it again; `None`: when something changes.
@@ -117,12 +118,14 @@ fn due_state(context: &Context, snapshot: &PlanSnapshot) -> Due {
             Some(_) => {}
             None => return Due::Later(None),
         }
-    } else if state.inputs.is_some() {
+    } else {
         let next = state.started_at.saturating_add(TRIGGER_INTERVAL);
         if next > now {
             return Due::Later(Some(next.saturating_sub(now)));
         }
-        state.memory.inputs_changed();
+        if state.inputs.is_some() {
+            state.memory.inputs_changed();
+        }
     }
     state.started_at = now;
     state.memory.start_reconcile(&snapshot.facts, &context.settings, now);
@@ -220,7 +223,7 @@ fn finish(
             wait_of(context, &state.memory, requeue)
         }
         Err(error) => {
-            // Without stored inputs the next reconcile is always due.
+            // Without stored inputs every trigger makes the next reconcile due.
             state.inputs = None;
             Some(wait_after_error(snapshot, &mut state.memory, &error))
         }

@@ -16,7 +16,7 @@ pub struct PlanStates(Mutex<HashMap<Box<str>, PlanState>>);
 pub struct PlanState {
     /// What decisions depend on.
     pub memory: Memory,
-    /// The inputs of the last reconcile. `None`: it was aborted, so the next one runs whatever its inputs are.
+    /// The inputs of the last reconcile. `None`: it was aborted, so any trigger makes the next one due.
     pub inputs: Option<ReconcileInputs>,
     /// When the last reconcile started.
     pub started_at: Uptime,
