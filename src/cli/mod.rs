@@ -12,7 +12,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use reqwest::Url;
 
-use values::{duration, endpoint, label_selector, namespace, poll_interval, root_certificates};
+use values::{duration, endpoint, label_selector, lease_name, namespace, poll_interval, root_certificates};
 
 /// The default of `--http-bind-address`. It is not a default value for clap: only where the flag is not set, the operator
 /// may bind another address.
@@ -104,6 +104,11 @@ pub struct RunArgs {
     /// Elect a leader among several replicas. Only the leader reconciles plans.
     #[arg(long, help = "Elect a leader among several replicas, with a Lease in the namespace that the variable POD_NAMESPACE names. Only the leader reconciles plans", env = "FIC_OPERATOR_LEADER_ELECT", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
     pub leader_elect: bool,
+
+    /// The name of the Lease for leader election. All replicas of one operator use the same name, and each shard has its
+    /// own.
+    #[arg(long, env = "FIC_OPERATOR_LEASE_NAME", value_name = "NAME", default_value = crate::NAME, value_parser = lease_name)]
+    pub lease_name: String,
 
     /// The IP address and port to serve /healthz, /readyz and /metrics on. None: IPv6 and IPv4, at port 8080.
     #[arg(
@@ -200,6 +205,7 @@ mod tests {
         assert_eq!((run.loss_patience.as_secs(), run.max_recreations_per_hour), (300, 3));
         assert_eq!((run.fic_requests_per_second, run.concurrency), (50, 64));
         assert!(!run.leader_elect && !run.allow_insecure_http && run.watch_namespaces.is_empty());
+        assert_eq!(run.lease_name, "fic-support-operator");
         assert_eq!((run.http_bind_address, run.log_format), (None, LogFormat::Text));
         let mut command = Cli::command();
         let help = command.find_subcommand_mut("run").expect("the command").render_long_help().to_string();
@@ -233,6 +239,9 @@ mod tests {
             (&["--http-bind-address=8080"], "invalid socket address"),
             (&["--log-format=xml"], "json"),
             (&["--watch-namespace=Team_A"], "lower-case"),
+            (&["--lease-name="], "fic-support-operator-shard-a"),
+            (&["--lease-name=Shard_A"], "lower-case"),
+            (&["--lease-name=a..b"], "lower-case"),
             (&["--label-selector="], "team=network"),
             (&["--label-selector= "], "team=network"),
             (&["--ca-bundle=/nowhere/ca.pem"], "/nowhere/ca.pem"),
@@ -252,6 +261,7 @@ mod tests {
             "--resync-interval=1h30m",
             "--watch-namespace=a",
             "--watch-namespace=b",
+            "--lease-name=shard-a.v1",
             "--label-selector=team=network,tier in (a, b),!old,shard!=3",
             "--fic-requests-per-second=0",
         ])

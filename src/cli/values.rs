@@ -43,13 +43,25 @@ pub(super) fn poll_interval(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
-/// The name of a namespace is a DNS label (RFC 1123).
-pub(super) fn namespace(text: &str) -> Result<String, String> {
+/// Whether a text consists of lower-case letters, digits and dashes, and starts and ends with a letter or digit.
+fn is_dns_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let edge = |byte: Option<u8>| byte.is_some_and(|byte| byte != b'-');
-    let well_formed =
-        text.len() <= 63 && text.bytes().all(inner) && edge(text.bytes().next()) && edge(text.bytes().next_back());
-    if well_formed {
+    text.bytes().all(inner) && edge(text.bytes().next()) && edge(text.bytes().next_back())
+}
+
+/// The name of a Lease is a DNS subdomain (RFC 1123).
+pub(super) fn lease_name(text: &str) -> Result<String, String> {
+    if text.len() <= 253 && text.split('.').all(is_dns_label) {
+        Ok(text.to_owned())
+    } else {
+        Err("the name of a Lease consists of at most 253 lower-case letters, digits, dashes and dots, and starts and ends with a letter or digit; use a name such as fic-support-operator-shard-a".into())
+    }
+}
+
+/// The name of a namespace is a DNS label (RFC 1123).
+pub(super) fn namespace(text: &str) -> Result<String, String> {
+    if text.len() <= 63 && is_dns_label(text) {
         Ok(text.to_owned())
     } else {
         Err("a namespace name consists of at most 63 lower-case letters, digits and dashes, and starts and ends with a letter or digit".into())

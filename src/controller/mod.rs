@@ -131,10 +131,10 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
 
     let (plans_synced, plans_sync) = oneshot::channel();
     let (secrets_synced, secrets_sync) = oneshot::channel();
-    let (watch_client, health) = (&dependencies.watch_client, &dependencies.health);
-    let plan_watch = watch::plans(Arc::clone(&context), watch_client.clone(), health, plan_writer, plans_synced);
+    let (watch_client, health) = (&dependencies.watch_client, || Arc::clone(&dependencies.health));
+    let plan_watch = watch::plans(Arc::clone(&context), watch_client.clone(), health(), plan_writer, plans_synced);
     let secret_watch =
-        watch::secrets(Arc::clone(&context), watch_client.clone(), health, secret_writer, secrets_synced);
+        watch::secrets(Arc::clone(&context), watch_client.clone(), health(), secret_writer, secrets_synced);
     let work = async {
         tokio::pin!(stop);
         tokio::select! {

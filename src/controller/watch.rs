@@ -29,14 +29,14 @@ use crate::text;
 pub(super) async fn plans(
     context: Arc<Context>,
     client: Client,
-    health: &Health,
+    health: Arc<Health>,
     writer: Writer<WatchedPlan>,
     synced: oneshot::Sender<()>,
 ) {
     let selectors = Selectors { labels: context.scope.label_selector.clone(), fields: None };
     let apis = context.scope.apis::<WatchedPlan>(&client);
     let mut cache = Cache::new(writer, apis.len(), synced);
-    let mut events = events(apis, &selectors, trim_plan, "plans", health, &context.kubernetes_metrics);
+    let mut events = events(apis, &selectors, trim_plan, "plans", &health, &context.kubernetes_metrics);
     while let Some((watch, event)) = events.next().await {
         for change in cache.apply(watch, event) {
             match change {
@@ -69,14 +69,14 @@ fn plan_applied(context: &Context, guard: &WatchedPlan) {
 pub(super) async fn secrets(
     context: Arc<Context>,
     client: Client,
-    health: &Health,
+    health: Arc<Health>,
     writer: Writer<CredentialsSecret>,
     synced: oneshot::Sender<()>,
 ) {
     let selectors = Selectors { labels: None, fields: Some(format!("type={SECRET_TYPE}")) };
     let apis = context.scope.apis::<CredentialsSecret>(&client);
     let mut cache = Cache::new(writer, apis.len(), synced);
-    let mut events = events(apis, &selectors, trim_secret, "secrets", health, &context.kubernetes_metrics);
+    let mut events = events(apis, &selectors, trim_secret, "secrets", &health, &context.kubernetes_metrics);
     while let Some((watch, event)) = events.next().await {
         for change in cache.apply(watch, event) {
             let key = match change {

@@ -9,6 +9,10 @@
 //!   before every write. The 10 s count from before the last renewal was sent, on the monotonic clock and on the wall
 //!   clock. The monotonic clock runs while the process is frozen; the wall clock also runs while the machine sleeps. A
 //!   leader that resumes too late sends nothing.
+//! - One attempt to acquire or renew the Lease takes 4 s at most, so that one lost response does not lose the lead.
+//! - A holder renews only a Lease that names it. One that was deleted or cleared by hand is lost at once.
+//! - Who acquires such a Lease does not know when the predecessor stops. It waits for as long as a Lease is valid, unless
+//!   the predecessor can have nothing to do.
 
 mod elector;
 #[cfg(test)]
@@ -27,6 +31,9 @@ pub const LEASE_DURATION: Duration = Duration::from_secs(15);
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// The interval between two attempts to acquire or renew the Lease.
 const RETRY_PERIOD: Duration = Duration::from_secs(2);
+
+/// How long one attempt to acquire or renew the Lease may take.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(4);
 
 /// Permission to send writes.
 #[derive(Clone, Debug)]

@@ -9,11 +9,13 @@ mod shutdown;
 
 use std::sync::Arc;
 
-use kube::Client;
+use kube::api::ListParams;
+use kube::{Client, ResourceExt};
 use thiserror::Error;
 use tokio::sync::watch;
 use tracing::info;
 
+use crate::api::plan::CONTRACT_FINALIZER;
 use crate::cli::{DEFAULT_ADDRESS, RunArgs};
 use crate::clock::Clock;
 use crate::controller::{self, ControllerMetrics, Dependencies};
@@ -21,7 +23,8 @@ use crate::domain::facts::Settings;
 use crate::fic::metrics::FicMetrics;
 use crate::fic::{Endpoints, FicClient, Limits};
 use crate::health::{self, Health};
-use crate::index::scope::Scope;
+use crate::index::scope::{Scope, list_pages};
+use crate::index::triggers::WatchedPlan;
 use crate::leader_election::{LEASE_DURATION, LeaderElector, Leadership};
 use crate::metrics;
 use crate::proxy::{Proxies, ProxyError};
@@ -111,7 +114,9 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
         identity: identity::process_identity(),
         clock: Clock::default(),
     };
-    let elector = arguments.leader_elect.then(|| leader_elector(clients.lease, &dependencies));
+    let elector = arguments
+        .leader_elect
+        .then(|| leader_elector(clients.lease, arguments.lease_name.clone(), dependencies.identity.clone()));
     info!(
         version = env!("CARGO_PKG_VERSION"),
         fic = %arguments.fic_endpoint,
@@ -157,10 +162,22 @@ async fn run_controller(
     Ok(())
 }
 
-fn leader_elector(client: Client, dependencies: &Dependencies) -> LeaderElector {
+fn leader_elector(client: Client, lease: String, identity: String) -> LeaderElector {
     let namespace = std::env::var("POD_NAMESPACE").unwrap_or_else(|_| client.default_namespace().to_owned());
-    let lease = identity::lease_name(&dependencies.scope);
-    LeaderElector::new(client, &namespace, lease, dependencies.identity.clone())
+    LeaderElector::new(client, &namespace, lease, identity)
+}
+
+/// Whether any plan has a record, so that another leader may be acting on it. A list that fails may hide one.
+async fn has_record(dependencies: &Dependencies) -> bool {
+    for api in dependencies.scope.apis::<WatchedPlan>(&dependencies.client) {
+        let mut found = false;
+        let visit = |plan: WatchedPlan| found |= plan.finalizers().iter().any(|name| name == CONTRACT_FINALIZER);
+        // Of every shard: the predecessor may have had another selector.
+        if list_pages(&api, &ListParams::default(), visit).await.is_err() || found {
+            return true;
+        }
+    }
+    false
 }
 
 /// Runs the controller whenever this replica holds the Lease, until the shutdown is requested.
@@ -176,7 +193,7 @@ pub async fn run_with_leader_election(
     loop {
         tokio::select! {
             biased;
-            () = elector.acquire() => {}
+            () = elector.acquire(|| has_record(dependencies)) => {}
             () = shutdown::requested(shutdown.clone()) => return,
         }
         dependencies.metrics.set_leading(true);

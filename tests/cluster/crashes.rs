@@ -52,7 +52,7 @@ async fn kill_after_requests(env: &mut TestEnvironment, requests: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn second_replica_continues_after_the_leader_is_killed() {
-    let mut env = TestEnvironment::without_operator().await.with_flags(&["--leader-elect"]);
+    let mut env = TestEnvironment::without_operator().await.with_leader_election();
     env.create_secret().await;
     let tenants = env.apply_many().await;
     env.start_operator().await;

@@ -23,7 +23,7 @@ impl FrozenLeader {
     /// Starts the leader.
     async fn start() -> Self {
         let mut env =
-            TestEnvironment::without_operator().await.with_flags(&["--leader-elect", "--request-timeout=60s"]);
+            TestEnvironment::without_operator().await.with_leader_election().with_flags(&["--request-timeout=60s"]);
         env.create_secret().await;
         let leader = env.start_operator().await;
         Self { env, leader }

@@ -8,6 +8,7 @@
 
 mod crashes;
 mod leaders;
+mod lease;
 mod many_plans;
 mod outages;
 mod own_control_plane;

@@ -47,7 +47,8 @@ async fn terminated_operator_records_the_create_in_flight_and_exits_with_success
 
 #[tokio::test(flavor = "multi_thread")]
 async fn terminated_operator_exits_within_ten_seconds_and_releases_the_lease() {
-    let mut env = TestEnvironment::without_operator().await.with_flags(&["--request-timeout=10m", "--leader-elect"]);
+    let mut env =
+        TestEnvironment::without_operator().await.with_leader_election().with_flags(&["--request-timeout=10m"]);
     env.create_secret().await;
     env.start_operator().await;
     env.simulator.fault(Fault::once(Call::Create, &env.tenant, Kind::Hang { ms: None, effect_first: true }));
@@ -72,7 +73,7 @@ async fn operator_without_an_api_server_exits_with_success_on_sigterm() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn second_replica_is_ready_and_leads_after_the_first_terminates() {
-    let mut env = TestEnvironment::without_operator().await.with_flags(&["--leader-elect"]);
+    let mut env = TestEnvironment::without_operator().await.with_leader_election();
     env.create_secret().await;
     env.start_operator().await;
     env.apply("premium", json!({})).await;

@@ -16,7 +16,7 @@ use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 
 use super::api_proxy::ApiProxy;
-use super::cluster::Cluster;
+use super::cluster::{Cluster, OPERATOR};
 use super::operator::Operator;
 use super::plan;
 
@@ -115,6 +115,20 @@ impl TestEnvironment {
         });
         std::fs::write(&kubeconfig, config.to_string()).unwrap();
         self.with_variable("KUBECONFIG", kubeconfig.to_str().unwrap())
+    }
+
+    /// Lets the operators that the test starts from now on elect a leader, with a Lease in the namespace of the test and
+    /// the permissions that the operator has on its own.
+    pub fn with_leader_election(self) -> Self {
+        let role = "fic-support-operator-leader";
+        let deployed = self.cluster.kubectl(&["get", "role", role, "--namespace", OPERATOR, "--output=json"]);
+        let mut manifest = serde_json::from_str::<Value>(&deployed).unwrap();
+        manifest["metadata"] = json!({ "name": role });
+        self.kubectl_apply(&manifest).unwrap();
+        let account = format!("--serviceaccount={OPERATOR}:{OPERATOR}");
+        self.kubectl(&["create", "rolebinding", role, &format!("--role={role}"), &account]);
+        let namespace = self.namespace.clone();
+        self.with_flags(&["--leader-elect"]).with_variable("POD_NAMESPACE", &namespace)
     }
 
     /// Lets the operators that the test starts from now on connect through a proxy, with their usual permissions.

@@ -9,8 +9,11 @@ pub mod log {
     pub const CACHES_SYNCED: &str = "the caches are synced";
     /// The replica waits for the lease. It logs this at the start and after it has lost the lease.
     pub const WAITING_FOR_LEASE: &str = "waiting to acquire the lease";
-    /// The replica has lost the lease: another replica holds it, or the renew deadline has passed.
-    pub const LEASE_LOST: [&str; 2] = ["another replica holds the lease", "failed to renew the lease in time"];
+    /// The replica leads.
+    pub const LEASE_ACQUIRED: &str = "acquired the lease";
+    /// The replica has lost the lease: it was taken or deleted, or the renew deadline has passed.
+    pub const LEASE_LOST: [&str; 2] =
+        ["the lease does not name this replica any more", "failed to renew the lease in time"];
     /// The replica has released the lease at shutdown.
     pub const LEASE_RELEASED: &str = "released the lease";
     /// A watch has failed and is restarted.

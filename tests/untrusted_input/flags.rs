@@ -21,6 +21,7 @@ fn flag() -> impl Strategy<Value = String> {
         "--fic-requests-per-second",
         "--concurrency",
         "--leader-elect",
+        "--lease-name",
         "--http-bind-address",
         "--log-format",
     ];
