@@ -1,6 +1,7 @@
 //! `fic-support-operator run`: sets up the process, runs the controller while this replica leads, and shuts down on a
 //! signal.
 
+mod checks;
 mod deadline;
 mod identity;
 mod kube_config;
@@ -28,6 +29,7 @@ use crate::index::triggers::WatchedPlan;
 use crate::leader_election::{LEASE_DURATION, LeaderElector, Leadership};
 use crate::metrics;
 use crate::proxy::{Proxies, ProxyError};
+use checks::LeaseAccess;
 use kube_config::ConfigError;
 
 /// Why the operator cannot start or continue.
@@ -45,6 +47,9 @@ pub enum RunError {
     /// A proxy variable is not valid.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// The cluster lacks something that the operator needs.
+    #[error(transparent)]
+    Check(#[from] checks::CheckError),
     /// The client of FIC cannot be created.
     #[error("cannot create the FIC client: {0}")]
     FicClient(#[source] reqwest::Error),
@@ -63,7 +68,8 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::LabelSelector(..) | Self::Proxy(_) | Self::KubernetesConfig(ConfigError::Proxy(_)) => 2,
-            Self::KubernetesConfig(_)
+            Self::Check(_)
+            | Self::KubernetesConfig(_)
             | Self::KubernetesClient(_)
             | Self::FicClient(_)
             | Self::Bind(..)
@@ -114,9 +120,7 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
         identity: identity::process_identity(),
         clock: Clock::default(),
     };
-    let elector = arguments
-        .leader_elect
-        .then(|| leader_elector(clients.lease, arguments.lease_name.clone(), dependencies.identity.clone()));
+    let lease = arguments.leader_elect.then(|| lease_access(&clients.lease, &arguments.lease_name));
     info!(
         version = env!("CARGO_PKG_VERSION"),
         fic = %arguments.fic_endpoint,
@@ -126,7 +130,7 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
     );
     tokio::select! {
         never = health::run(listener, health, Arc::new(registry)) => match never {},
-        result = run_controller(&dependencies, elector, shutdown) => result?,
+        result = run_controller(&dependencies, lease.zip(Some(clients.lease)), shutdown) => result?,
     }
     info!("shut down");
     Ok(())
@@ -145,15 +149,17 @@ fn fic_client(arguments: &RunArgs, proxies: Proxies, metrics: FicMetrics) -> Res
 
 async fn run_controller(
     dependencies: &Dependencies,
-    elector: Option<LeaderElector>,
+    election: Option<(LeaseAccess, Client)>,
     shutdown: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
+    let lease = election.as_ref().map(|(lease, _)| lease);
     tokio::select! {
         biased;
-        valid = kubernetes::validate_label_selector(&dependencies.client, &dependencies.scope) => valid?,
+        checked = check(&dependencies.client, &dependencies.scope, lease) => checked?,
         () = shutdown::requested(shutdown.clone()) => return Ok(()),
     }
-    if let Some(mut elector) = elector {
+    if let Some((LeaseAccess { namespace, name }, client)) = election {
+        let mut elector = LeaderElector::new(client, &namespace, name, dependencies.identity.clone());
         run_with_leader_election(dependencies, &mut elector, &shutdown).await;
     } else {
         dependencies.metrics.set_leading(true);
@@ -162,9 +168,16 @@ async fn run_controller(
     Ok(())
 }
 
-fn leader_elector(client: Client, lease: String, identity: String) -> LeaderElector {
+/// Checks what only the API server knows, before anything else is requested of it.
+async fn check(client: &Client, scope: &Scope, lease: Option<&LeaseAccess>) -> Result<(), RunError> {
+    let checks = async { Ok(checks::run(client, scope, lease).await?) };
+    tokio::try_join!(kubernetes::validate_label_selector(client, scope), checks)?;
+    Ok(())
+}
+
+fn lease_access(client: &Client, name: &str) -> LeaseAccess {
     let namespace = std::env::var("POD_NAMESPACE").unwrap_or_else(|_| client.default_namespace().to_owned());
-    LeaderElector::new(client, &namespace, lease, identity)
+    LeaseAccess { namespace, name: name.to_owned() }
 }
 
 /// Whether any plan has a record, so that another leader may be acting on it. A list that fails may hide one.

@@ -1,8 +1,8 @@
-//! A newer CRD allows values that this operator does not know.
+//! A newer CRD allows values that this operator does not know, and an older one lacks something that it needs.
 
 use serde_json::json;
 
-use crate::support::cluster::CRD;
+use crate::support::cluster::{CRD, CRDS_FOLDER};
 use crate::support::texts::log::UNDECODABLE_PLAN;
 use crate::support::{TestEnvironment, new_tenant, plan};
 
@@ -25,4 +25,27 @@ async fn undecodable_plan_does_not_stop_the_watch() {
     env.kubectl(&["delete", "psplan", "undecodable"]);
     env.delete("good").await;
     env.wait_for_deletion("good").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crd_without_the_selectable_field_or_a_field_ends_the_start_with_a_message() {
+    let mut env = TestEnvironment::with_own_control_plane().await;
+    env.operator().terminate();
+    let version = "/spec/versions/0";
+    for (path, expected) in [
+        (format!("{version}/selectableFields"), "it lacks the selectable field .spec.tenantID; run kubectl apply"),
+        (
+            format!("{version}/schema/openAPIV3Schema/properties/status/properties/ownerUID"),
+            "the field status.ownerUID;",
+        ),
+    ] {
+        env.kubectl(&["patch", CRD, "--type=json", "--patch", &json!([{ "op": "remove", "path": path }]).to_string()]);
+        let (exit_code, log) = env.run_operator_to_exit().await;
+        assert!(exit_code == Some(1) && log.contains(expected), "{exit_code:?}: {log}");
+    }
+    env.kubectl(&["delete", CRD, "--timeout=60s"]);
+    let (exit_code, log) = env.run_operator_to_exit().await;
+    assert!(exit_code == Some(1) && log.contains("is not installed; run kubectl apply -f crds/"), "{log}");
+    env.kubectl(&["apply", "-f", CRDS_FOLDER]);
+    env.start_operator().await;
 }

@@ -1,5 +1,5 @@
-//! A proxy between an operator and the API server: it leaves requests unanswered, and freezes connections as a load
-//! balancer does that forgets them.
+//! A proxy between an operator and the API server: it leaves requests unanswered, freezes connections as a load
+//! balancer does that forgets them, and changes the version of the API server.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Response, header};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -29,6 +30,7 @@ struct Shared {
     unanswered: Mutex<Option<&'static str>>,
     /// How many requests were left unanswered.
     left_unanswered: watch::Sender<u32>,
+    minor_version: Mutex<Option<&'static str>>,
     /// How many times the connections were frozen.
     freezes: watch::Sender<u32>,
     /// For each connection, by the port of the operator, how many times others were frozen before it.
@@ -45,6 +47,7 @@ impl ApiProxy {
             http: reqwest::Client::builder().tls_certs_merge([authority]).no_proxy().build().unwrap(),
             unanswered: Mutex::default(),
             left_unanswered: watch::Sender::new(0),
+            minor_version: Mutex::default(),
             freezes: watch::Sender::new(0),
             connections: Mutex::default(),
         });
@@ -76,6 +79,11 @@ impl ApiProxy {
     pub fn freeze_connections(&self) {
         self.shared.freezes.send_modify(|freezes| *freezes += 1);
     }
+
+    /// Lets the API server say that it is this minor version of Kubernetes 1.
+    pub fn set_minor_version(&self, minor: &'static str) {
+        *self.shared.minor_version.lock().unwrap() = Some(minor);
+    }
 }
 
 impl Shared {
@@ -98,6 +106,12 @@ impl Shared {
         let body = to_bytes(body, usize::MAX).await.unwrap();
         let request = self.http.request(head.method, format!("{}{uri}", self.server)).headers(head.headers).body(body);
         let mut response = request.send().await.unwrap();
+        let minor_version = *self.minor_version.lock().unwrap();
+        if let Some(minor) = minor_version.filter(|_| uri == "/version") {
+            let mut version = serde_json::from_slice::<Value>(&response.bytes().await.unwrap()).unwrap();
+            version["minor"] = json!(minor);
+            return Response::new(Body::from(version.to_string()));
+        }
         let mut answer = Response::builder().status(response.status());
         *answer.headers_mut().unwrap() = std::mem::take(response.headers_mut());
         let chunks = futures::stream::unfold(response, |mut response| async {

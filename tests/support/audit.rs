@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::TestEnvironment;
-use super::cluster::Cluster;
+use super::cluster::{Cluster, OPERATOR};
 
 impl Cluster {
     /// The requests of all operators so far.
@@ -17,12 +17,14 @@ impl Cluster {
 }
 
 impl TestEnvironment {
-    /// The API server has refused no request of an operator since the test began, in any namespace. Events are
-    /// excluded: the API server refuses to create an Event in a namespace that is being deleted.
+    /// The API server has refused no request of an operator with its usual service account since the test began, in any
+    /// namespace. Events are excluded: the API server refuses to create an Event in a namespace that is being deleted.
     pub fn assert_no_request_was_forbidden(&self) {
         let requests = self.cluster.operator_requests().into_iter().skip(self.earlier_requests);
+        let account = format!("system:serviceaccount:{OPERATOR}:{OPERATOR}");
         let forbidden = requests
             .filter(|entry| entry["responseStatus"]["code"] == 403)
+            .filter(|entry| entry["user"]["username"] == account)
             .filter(|entry| entry["objectRef"]["resource"] != "events")
             .collect::<Vec<_>>();
         assert!(forbidden.is_empty(), "the API server has refused requests of the operator: {forbidden:#?}");

@@ -44,6 +44,11 @@ impl Cluster {
         Self { control_plane, operator_kubeconfig }
     }
 
+    /// A kubeconfig with the permissions of a service account.
+    pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
+        self.control_plane.service_account_kubeconfig(namespace, account).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// Runs kubectl as the administrator, requires success and returns its output.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         kubectl(&self.control_plane, arguments)

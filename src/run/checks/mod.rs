@@ -1,0 +1,53 @@
+//! Checks at the start: the version of the API server, the CRD, and the permissions of the operator.
+//!
+//! Without them a missing right would be an endless retry in the log, and an old CRD would drop what the operator
+//! records. A check that gets no answer does not end the start: the watches wait for the API server anyway.
+
+mod crd;
+mod permissions;
+mod version;
+
+use kube::Client;
+use thiserror::Error;
+use tracing::debug;
+
+use crate::index::scope::Scope;
+use crate::text;
+pub(super) use permissions::LeaseAccess;
+
+/// What this cluster lacks.
+#[derive(Debug, Error)]
+pub enum CheckError {
+    /// The API server is too old: its version.
+    #[error("the API server is Kubernetes {0}; this operator needs Kubernetes 1.{minimum} or newer", minimum = version::MINIMUM_MINOR)]
+    Version(Box<str>),
+    /// The CRD is not installed.
+    #[error("the CustomResourceDefinition {name} is not installed; run kubectl apply -f crds/", name = crate::api::crd::NAME)]
+    NoCrd,
+    /// The CRD lacks something that this operator needs.
+    #[error(
+        "the CustomResourceDefinition {name} is not the one of this operator: it lacks {0}; run kubectl apply -f crds/",
+        name = crate::api::crd::NAME
+    )]
+    OldCrd(Box<str>),
+    /// Permissions are missing.
+    #[error("the operator is not allowed to {0}; grant what deploy/role.yaml contains")]
+    Permissions(Box<str>),
+}
+
+/// Checks what the operator needs of the cluster.
+///
+/// # Errors
+/// The first thing that is missing for certain.
+pub(super) async fn run(client: &Client, scope: &Scope, lease: Option<&LeaseAccess>) -> Result<(), CheckError> {
+    tokio::try_join!(version::check(client), crd::check(client), permissions::check(client, scope, lease))?;
+    Ok(())
+}
+
+/// A check without an answer.
+fn not_checked(what: &'static str, error: &kube::Error) {
+    debug!(what, error = %text::error_chain(error), "not checked");
+}
+
+#[cfg(test)]
+mod fake;
