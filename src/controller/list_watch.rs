@@ -4,8 +4,8 @@
 //! apart from objects: the version of a list, and bookmarks. So a watch that hangs could not be told from a quiet one.
 //!
 //! - Each request has a time limit. The API server ends a watch itself after [`WATCH_TIME`]. One that is silent for
-//!   longer hangs. A watch of 30 s costs two requests per minute and resource, and a watch that hangs is noticed within
-//!   35 s. A longer one would save little and leave less time.
+//!   longer hangs. That costs three to six requests per minute and watch. If all connections hang, the requests of the
+//!   next reconcile take another 15 s to end, and everything together must not take longer than a minute.
 //! - Bookmarks alone do not show that a quiet watch works: the API server sends one only when the version has
 //!   progressed, which may take ten minutes. A watch that has brought nothing is followed by a list of one object.
 //! - A watch that ended in order is resumed. After anything else everything is listed again.
@@ -24,16 +24,16 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::time::{Instant, timeout};
 
+use crate::index::scope::PAGE_SIZE;
+
 /// After this time the API server ends a watch.
-const WATCH_TIME: Duration = Duration::from_secs(30);
+const WATCH_TIME: Duration = Duration::from_secs(20);
 /// A watch that has been silent for this long hangs.
-const SILENCE_LIMIT: Duration = Duration::from_secs(35);
+const SILENCE_LIMIT: Duration = Duration::from_secs(25);
 /// How long a page of a list may take, to its last byte.
 const LIST_LIMIT: Duration = Duration::from_secs(30);
 /// How long the start of a watch may take. No object is sent before it is answered.
 const START_LIMIT: Duration = Duration::from_secs(10);
-/// The number of objects in a page of a list, as in client-go.
-const PAGE: u32 = 500;
 
 /// What is listed and watched.
 #[derive(Clone, Debug, Default)]
@@ -145,7 +145,7 @@ where
 
     async fn list(&mut self, token: Option<String>) -> Result<State<K>, Error> {
         let is_first = token.is_none();
-        let page = ListParams { limit: Some(PAGE), continue_token: token, ..self.list_parameters() };
+        let page = ListParams { limit: Some(PAGE_SIZE), continue_token: token, ..self.list_parameters() };
         let list = within(LIST_LIMIT, self.api.list(&page)).await?.map_err(Error::List)?;
         self.received.extend(is_first.then_some(Received::Event(Event::Init)));
         self.received.extend(list.items.into_iter().map(|object| Received::Event(Event::InitApply(object))));

@@ -8,7 +8,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
 /// How many objects a response contains at most. An object may have more than a megabyte.
-const PAGE_SIZE: u32 = 50;
+pub const PAGE_SIZE: u32 = 50;
 
 /// Lists objects page by page, so that memory stays bounded whatever a namespace is filled with.
 ///
