@@ -11,7 +11,9 @@ use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
 use kube::runtime::watcher::Event;
 use tokio::sync::oneshot;
 
-use crate::api::key::ObjectKey;
+use crate::api::key::{ObjectKey, resource_version};
+use crate::controller::list_watch::Received;
+use crate::controller::versions::{self, Versions, WentBack};
 
 /// A change of the cache.
 pub(super) enum Change<K> {
@@ -19,6 +21,8 @@ pub(super) enum Change<K> {
     Applied(K),
     /// The object was deleted.
     Deleted(ObjectKey),
+    /// All changes of one watch up to this version have been applied.
+    Complete(u64),
 }
 
 /// A cache and the watches that fill it.
@@ -36,6 +40,7 @@ struct Watched {
     /// While a list is in progress: what it has contained so far.
     listed: Option<HashSet<ObjectKey>>,
     complete: bool,
+    versions: Versions,
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
@@ -48,8 +53,48 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
         Self { writer, store, watches: (0..watches).map(|_| Watched::default()).collect(), synced: Some(synced) }
     }
 
-    /// Applies an event of one watch.
-    pub(super) fn apply(&mut self, watch: usize, event: Event<K>) -> Vec<Change<K>> {
+    /// Applies what one watch has received.
+    ///
+    /// # Errors
+    /// When it is older than what the watch has received before.
+    pub(super) fn receive(&mut self, watch: usize, received: Received<K>) -> Result<Vec<Change<K>>, WentBack> {
+        let versions = &mut self.watches[watch].versions;
+        match received {
+            Received::Probed(version) => versions.is_ahead(&version).map(|()| vec![]),
+            Received::Version(version) => Ok(versions.advance(&version)?.map(Change::Complete).into_iter().collect()),
+            Received::Event(event) => {
+                if let Event::Apply(object) | Event::Delete(object) = &event {
+                    versions.advance(object.meta().resource_version.as_deref().unwrap_or_default())?;
+                }
+                if let Event::Apply(object) | Event::InitApply(object) = &event {
+                    let key = ObjectKey::of(object);
+                    versions::object(&key, self.version(&key), resource_version(object))?;
+                }
+                Ok(self.apply(watch, event))
+            }
+        }
+    }
+
+    /// Compares the objects of one watch, whose changes up to `complete` have been applied, with the versions that this
+    /// process knows from elsewhere.
+    ///
+    /// # Errors
+    /// When an object is older although its change should have been applied.
+    pub(super) fn compare(
+        &self,
+        watch: usize,
+        complete: u64,
+        known: impl Fn(&ObjectKey) -> Option<u64>,
+    ) -> Result<(), WentBack> {
+        let mut keys = self.watches[watch].known.iter();
+        keys.try_for_each(|key| versions::known(key, self.version(key), known(key), complete))
+    }
+
+    fn version(&self, key: &ObjectKey) -> Option<u64> {
+        resource_version(&*self.store.get(&ObjectRef::new(&key.name).within(&key.namespace))?)
+    }
+
+    fn apply(&mut self, watch: usize, event: Event<K>) -> Vec<Change<K>> {
         match event {
             Event::Init => {
                 self.watches[watch].listed = Some(HashSet::new());
@@ -93,5 +138,72 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
             let _ = synced.send(());
         }
         deleted.into_iter().map(Change::Deleted).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::runtime::reflector::store;
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(name: &str, version: u64) -> ConfigMap {
+        let metadata = json!({ "namespace": "team", "name": name, "resourceVersion": version.to_string() });
+        serde_json::from_value(json!({ "metadata": metadata })).expect("an object")
+    }
+
+    /// A cache whose watch has listed an object at version 5 and has arrived at version 9.
+    fn cache() -> Cache<ConfigMap> {
+        let mut cache = Cache::new(store().1, 1, oneshot::channel().0);
+        for event in [Event::Init, Event::InitApply(object("a", 5)), Event::InitDone] {
+            assert!(cache.receive(0, Received::Event(event)).is_ok());
+        }
+        let changes = cache.receive(0, Received::Version("9".into())).expect("it grows");
+        assert!(matches!(changes.as_slice(), [Change::Complete(9)]));
+        cache
+    }
+
+    #[test]
+    fn versions_that_grow_are_applied() {
+        let mut cache = cache();
+        for received in [
+            Received::Probed("9".into()),
+            Received::Probed("30".into()),
+            Received::Event(Event::Apply(object("a", 10))),
+            Received::Event(Event::Apply(object("b", 11))),
+            Received::Event(Event::Delete(object("b", 12))),
+            Received::Event(Event::Init),
+            Received::Event(Event::InitApply(object("a", 10))),
+            Received::Event(Event::InitDone),
+            Received::Version("20".into()),
+        ] {
+            assert!(cache.receive(0, received).is_ok());
+        }
+        assert_eq!(cache.version(&ObjectKey::new("team", "a")), Some(10));
+    }
+
+    #[test]
+    fn whatever_is_older_than_before_is_noticed() {
+        for received in [
+            Received::Version("8".into()),
+            Received::Probed("8".into()),
+            Received::Event(Event::Apply(object("b", 8))),
+            Received::Event(Event::Delete(object("a", 8))),
+            Received::Event(Event::InitApply(object("a", 4))),
+        ] {
+            assert!(cache().receive(0, received).is_err());
+        }
+    }
+
+    /// etcd was restored before the watch brought a write of this process.
+    #[test]
+    fn a_write_of_this_process_that_is_missing_from_complete_changes_is_noticed() {
+        let cache = cache();
+        assert!(cache.compare(0, 9, |_| Some(5)).is_ok());
+        assert!(cache.compare(0, 9, |_| Some(10)).is_ok(), "it may still arrive");
+        assert!(cache.compare(0, 9, |_| Some(9)).is_err());
+        assert!(cache.compare(0, 1_000_000_009, |_| Some(10)).is_err());
     }
 }

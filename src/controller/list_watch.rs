@@ -51,8 +51,8 @@ pub(super) enum Received<K> {
     Event(Event<K>),
     /// The changes up to this version are complete.
     Version(String),
-    /// It has answered, and nothing has changed.
-    Nothing,
+    /// It is at this version. The changes up to it may not have arrived.
+    Probed(String),
 }
 
 /// Why a list or a watch ended.
@@ -159,8 +159,8 @@ where
 
     async fn probe(&mut self, version: String) -> Result<State<K>, Error> {
         let one = ListParams { limit: Some(1), ..self.list_parameters() };
-        within(LIST_LIMIT, self.api.list_metadata(&one)).await?.map_err(Error::List)?;
-        self.received.push_back(Received::Nothing);
+        let list = within(LIST_LIMIT, self.api.list_metadata(&one)).await?.map_err(Error::List)?;
+        self.received.push_back(Received::Probed(list.metadata.resource_version.unwrap_or_default()));
         Ok(State::Start { version })
     }
 
@@ -198,8 +198,7 @@ where
             WatchEvent::Error(status) => return Err(Error::Ended(status)),
         };
         let version = version.filter(|version| !version.is_empty()).ok_or(Error::NoVersion)?;
-        self.received.extend(event.map(Received::Event));
-        self.received.push_back(Received::Version(version.clone()));
+        self.received.push_back(event.map_or_else(|| Received::Version(version.clone()), Received::Event));
         Ok(State::Watch { version, watch })
     }
 

@@ -4,6 +4,7 @@
 mod cache;
 mod list_watch;
 mod tenant_locks;
+mod versions;
 mod watch;
 
 use std::convert::Infallible;
@@ -18,8 +19,8 @@ use kube::runtime::controller::{self, Action};
 use kube::runtime::{applier, reflector};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tokio::sync::{Notify, oneshot};
+use tracing::{error, info, warn};
 
 use crate::api::key::ObjectKey;
 use crate::clock::Clock;
@@ -39,6 +40,7 @@ use crate::reconcile::state::PlanStates;
 use crate::reconcile::{after_panic, reconcile};
 use crate::secret_finalizer::{SecretFinalizer, worker};
 use tenant_locks::TenantLocks;
+use versions::WentBack;
 
 /// How long a reconcile in progress may take to end at shutdown.
 const GRACE_PERIOD: Duration = Duration::from_secs(7);
@@ -95,8 +97,18 @@ impl ControllerMetrics {
     }
 }
 
+/// Why a controller has ended.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was stopped.
+    Stopped,
+    /// etcd was restored from a backup, so what the controller knows is of no use. A new one must start without it.
+    VersionsWentBack,
+}
+
 /// Runs until `stop` completes, then lets the reconciles in progress end.
-pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl Future<Output = ()>) {
+pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl Future<Output = ()>) -> End {
     let Dependencies { client, scope, metrics, .. } = dependencies;
     let index = Arc::new(Index::new(metrics.plans.clone()));
     let (triggers, queues) = Triggers::new();
@@ -135,11 +147,19 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
     let plan_watch = watch::plans(Arc::clone(&context), watch_client.clone(), health(), plan_writer, plans_synced);
     let secret_watch =
         watch::secrets(Arc::clone(&context), watch_client.clone(), health(), secret_writer, secrets_synced);
+    let went_back = Notify::new();
+    let stop = async {
+        tokio::select! {
+            biased;
+            () = stop => End::Stopped,
+            () = went_back.notified() => End::VersionsWentBack,
+        }
+    };
     let work = async {
         tokio::pin!(stop);
         tokio::select! {
             biased;
-            () = &mut stop => return,
+            reason = &mut stop => return reason,
             // A decision on incomplete caches could take a tenant that another plan holds.
             _ = futures::future::join(plans_sync, secrets_sync) => {}
         }
@@ -160,21 +180,39 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
             biased;
             () = &mut reconciles => warn!("the reconcile loop ended unexpectedly"),
             () = &mut releases => warn!("the worker of Secret finalizers ended unexpectedly"),
-            () = &mut stop => {
+            reason = &mut stop => {
                 context.stopping.store(true, Ordering::Relaxed);
                 let _ = end.send(());
                 if tokio::time::timeout(GRACE_PERIOD, reconciles).await.is_err() {
                     warn!("grace period expired, aborting the reconcile; the next leader recovers");
                 }
+                return reason;
             }
         }
+        End::Stopped
     };
     tokio::select! {
         // Watch events first: a reconcile should not start on a cache that is known to be stale.
         biased;
-        () = plan_watch => warn!("the watch of plans ended unexpectedly"),
-        () = secret_watch => warn!("the watch of Secrets ended unexpectedly"),
-        () = work => {}
+        () = until_version_went_back(plan_watch, "plans", &went_back) => End::Stopped,
+        () = until_version_went_back(secret_watch, "secrets", &went_back) => End::Stopped,
+        end = work => end,
+    }
+}
+
+/// Runs a watch. When the versions go backwards, its cache changes no more, and the reconciles in progress end.
+async fn until_version_went_back(
+    watch: impl Future<Output = Result<(), WentBack>>,
+    what: &'static str,
+    went_back: &Notify,
+) {
+    match watch.await {
+        Ok(()) => warn!(what, "the watch ended unexpectedly"),
+        Err(detail) => {
+            error!(what, %detail, "versions went back: etcd was restored from a backup; starting anew");
+            went_back.notify_one();
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -8,43 +8,47 @@ use kube::api::Api;
 use kube::core::ObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::watcher::Event;
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
-use tracing::{debug, trace, warn};
+use tracing::{debug, warn};
 
 use crate::api::credentials::{CredentialsSecret, SECRET_TYPE};
 use crate::api::key::ObjectKey;
 use crate::api::plan::{MAX_REQUEST_LENGTH, OWNER_UID, RECONCILE_REQUESTED_AT};
 use crate::controller::cache::{Cache, Change};
 use crate::controller::list_watch::{Error, Received, Selectors, list_watch};
+use crate::controller::versions::WentBack;
 use crate::health::Health;
 use crate::index::triggers::WatchedPlan;
 use crate::metrics::KubernetesMetrics;
 use crate::reconcile::context::Context;
 use crate::text;
 
-/// Watches plans until it is dropped.
+/// Watches plans until it is dropped, or until versions go backwards.
 pub(super) async fn plans(
     context: Arc<Context>,
     client: Client,
     health: Arc<Health>,
     writer: Writer<WatchedPlan>,
     synced: oneshot::Sender<()>,
-) {
+) -> Result<(), WentBack> {
     let selectors = Selectors { labels: context.scope.label_selector.clone(), fields: None };
     let apis = context.scope.apis::<WatchedPlan>(&client);
     let mut cache = Cache::new(writer, apis.len(), synced);
     let mut events = events(apis, &selectors, trim_plan, "plans", &health, &context.kubernetes_metrics);
-    while let Some((watch, event)) = events.next().await {
-        for change in cache.apply(watch, event) {
+    while let Some((watch, received)) = events.next().await {
+        for change in cache.receive(watch, received)? {
             match change {
                 Change::Applied(guard) => plan_applied(&context, &guard),
                 Change::Deleted(key) => context.plan_deleted(&key),
+                Change::Complete(version) => {
+                    cache.compare(watch, version, |key| context.index.get(key).map(|plan| plan.version))?;
+                }
             }
         }
     }
+    Ok(())
 }
 
 fn plan_applied(context: &Context, guard: &WatchedPlan) {
@@ -65,20 +69,20 @@ fn plan_applied(context: &Context, guard: &WatchedPlan) {
     }
 }
 
-/// Watches credentials Secrets until it is dropped.
+/// Watches credentials Secrets until it is dropped, or until versions go backwards.
 pub(super) async fn secrets(
     context: Arc<Context>,
     client: Client,
     health: Arc<Health>,
     writer: Writer<CredentialsSecret>,
     synced: oneshot::Sender<()>,
-) {
+) -> Result<(), WentBack> {
     let selectors = Selectors { labels: None, fields: Some(format!("type={SECRET_TYPE}")) };
     let apis = context.scope.apis::<CredentialsSecret>(&client);
     let mut cache = Cache::new(writer, apis.len(), synced);
     let mut events = events(apis, &selectors, trim_secret, "secrets", &health, &context.kubernetes_metrics);
-    while let Some((watch, event)) = events.next().await {
-        for change in cache.apply(watch, event) {
+    while let Some((watch, received)) = events.next().await {
+        for change in cache.receive(watch, received)? {
             let key = match change {
                 Change::Applied(secret) => {
                     context.secret_finalizer.secret_updated(&secret);
@@ -88,15 +92,20 @@ pub(super) async fn secrets(
                     context.secret_finalizer.secret_deleted(&key);
                     key
                 }
+                Change::Complete(version) => {
+                    cache.compare(watch, version, |key| context.secret_finalizer.written_version(key))?;
+                    continue;
+                }
             };
             for plan in context.index.plans_of_secret(&key) {
                 context.triggers.enqueue_plan(&plan);
             }
         }
     }
+    Ok(())
 }
 
-/// The events of several watches, each with the number of its watch. A failed watch is restarted.
+/// What several watches receive, each with the number of the watch. A failed watch is restarted.
 fn events<K>(
     apis: Vec<Api<K>>,
     selectors: &Selectors,
@@ -104,7 +113,7 @@ fn events<K>(
     what: &'static str,
     health: &Health,
     metrics: &KubernetesMetrics,
-) -> BoxStream<'static, (usize, Event<K>)>
+) -> BoxStream<'static, (usize, Received<K>)>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
@@ -115,14 +124,10 @@ where
             .filter_map(move |received| {
                 let received = received.inspect(|_| signs.received());
                 let received = received.inspect_err(|error| watch_failed(what, error, &metrics));
-                std::future::ready(match received {
-                    Ok(Received::Event(event)) => Some((number, event.modify(trim))),
-                    Ok(Received::Version(version)) => {
-                        trace!(what, version, "the watch is up to date");
-                        None
-                    }
-                    Ok(Received::Nothing) | Err(_) => None,
-                })
+                std::future::ready(received.ok().map(|received| match received {
+                    Received::Event(event) => (number, Received::Event(event.modify(trim))),
+                    received @ (Received::Version(_) | Received::Probed(_)) => (number, received),
+                }))
             })
             .boxed()
     });

@@ -19,7 +19,7 @@ use tracing::info;
 use crate::api::plan::CONTRACT_FINALIZER;
 use crate::cli::{DEFAULT_ADDRESS, RunArgs};
 use crate::clock::Clock;
-use crate::controller::{self, ControllerMetrics, Dependencies};
+use crate::controller::{self, ControllerMetrics, Dependencies, End};
 use crate::domain::facts::Settings;
 use crate::fic::metrics::FicMetrics;
 use crate::fic::{Endpoints, FicClient, Limits};
@@ -163,7 +163,9 @@ async fn run_controller(
         run_with_leader_election(dependencies, &mut elector, &shutdown).await;
     } else {
         dependencies.metrics.set_leading(true);
-        controller::run(dependencies, Leadership::Always, shutdown::requested(shutdown)).await;
+        while controller::run(dependencies, Leadership::Always, shutdown::requested(shutdown.clone())).await
+            == End::VersionsWentBack
+        {}
     }
     Ok(())
 }
@@ -211,15 +213,16 @@ pub async fn run_with_leader_election(
         }
         dependencies.metrics.set_leading(true);
         let leadership = elector.leadership();
-        let finished = tokio::select! {
+        let end = tokio::select! {
             biased;
-            () = elector.renew() => false,
-            () = controller::run(dependencies, leadership, shutdown::requested(shutdown.clone())) => true,
+            () = elector.renew() => None,
+            end = controller::run(dependencies, leadership, shutdown::requested(shutdown.clone())) => Some(end),
         };
         dependencies.metrics.set_leading(false);
-        if finished {
-            elector.release().await;
-            return;
+        match end {
+            None => {}
+            Some(End::VersionsWentBack) => elector.release().await,
+            Some(End::Stopped) => return elector.release().await,
         }
     }
 }

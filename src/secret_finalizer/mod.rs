@@ -139,6 +139,11 @@ impl SecretFinalizer {
         }
     }
 
+    /// The version of a Secret that this process has written and that the cache does not show yet.
+    pub fn written_version(&self, secret: &ObjectKey) -> Option<u64> {
+        self.lock().releases.written_version(secret)
+    }
+
     /// A Secret was deleted. One of the same name is another Secret.
     pub fn secret_deleted(&self, key: &ObjectKey) {
         self.lock().releases.forget(key);

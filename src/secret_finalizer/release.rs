@@ -35,6 +35,8 @@ enum Release {
     InDoubt(u64),
     /// A cache that shows an older version than this is stale.
     Released(u64),
+    /// The same, and this is the version that this process has written.
+    Written(u64),
 }
 
 impl Release {
@@ -43,7 +45,7 @@ impl Release {
         version.is_some_and(|version| match self {
             Self::InProgress(_) => false,
             Self::InDoubt(sent_for) => version > sent_for,
-            Self::Released(at) => version >= at,
+            Self::Released(at) | Self::Written(at) => version >= at,
         })
     }
 }
@@ -63,8 +65,8 @@ impl Releases {
     pub fn end(&mut self, secret: &ObjectKey, outcome: Outcome) {
         let Some(Release::InProgress(Some(sent_for))) = self.0.remove(secret) else { return };
         let release = match outcome {
-            Outcome::Released(version) => Release::Released(version.unwrap_or(sent_for + 1)),
-            Outcome::Changed => Release::Released(sent_for + 1),
+            Outcome::Released(Some(version)) => Release::Written(version),
+            Outcome::Released(None) | Outcome::Changed => Release::Released(sent_for + 1),
             Outcome::InUse | Outcome::NotSent => return,
             Outcome::Unknown => Release::InDoubt(sent_for),
         };
@@ -77,12 +79,21 @@ impl Releases {
         self.0.get(secret).is_some_and(|release| !release.is_visible_at(version))
     }
 
+    /// The version of a Secret that this process has written and that the cache does not show yet.
+    #[must_use]
+    pub fn written_version(&self, secret: &ObjectKey) -> Option<u64> {
+        match self.0.get(secret) {
+            Some(Release::Written(version)) => Some(*version),
+            Some(Release::InProgress(_) | Release::InDoubt(_) | Release::Released(_)) | None => None,
+        }
+    }
+
     /// Whether the outcome of a release is unknown.
     #[must_use]
     pub fn is_in_doubt(&self, secret: &ObjectKey) -> bool {
         match self.0.get(secret) {
             Some(Release::InDoubt(_)) => true,
-            Some(Release::InProgress(_) | Release::Released(_)) | None => false,
+            Some(Release::InProgress(_) | Release::Released(_) | Release::Written(_)) | None => false,
         }
     }
 
@@ -139,6 +150,14 @@ mod tests {
             assert!(releases.may_be_released(&secret(), Some(5)), "{outcome:?}: the cache is still stale");
             releases.cache_updated(&secret(), Some(at));
             assert!(!releases.may_be_released(&secret(), Some(5)), "{outcome:?}: forgotten once the cache shows it");
+        }
+    }
+
+    #[test]
+    fn only_a_version_in_a_response_counts_as_written() {
+        assert_eq!(released(Outcome::Released(Some(8))).written_version(&secret()), Some(8));
+        for outcome in [Outcome::Released(None), Outcome::Changed, Outcome::InUse, Outcome::Unknown] {
+            assert_eq!(released(outcome).written_version(&secret()), None, "{outcome:?}");
         }
     }
 

@@ -12,6 +12,7 @@ mod lease;
 mod many_plans;
 mod outages;
 mod own_control_plane;
+mod restore;
 mod schema_change;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use all of this module; these tests use a part")]

@@ -77,10 +77,12 @@ async fn restart_of_the_api_server_and_of_etcd_loses_no_contract() {
 }
 
 async fn restart(env: &TestEnvironment, stop: Order, start: Order) {
+    order(env, stop).await;
+    order(env, start).await;
+}
+
+/// Has the supervisor of the control plane execute an order, which blocks its thread.
+pub async fn order(env: &TestEnvironment, order: Order) {
     let cluster = Arc::clone(&env.cluster);
-    let restart = move || {
-        cluster.control_plane.order(stop).unwrap();
-        cluster.control_plane.order(start).unwrap();
-    };
-    tokio::task::spawn_blocking(restart).await.unwrap();
+    tokio::task::spawn_blocking(move || cluster.control_plane.order(order).unwrap()).await.unwrap();
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fic_support_operator::clock::Clock;
-use fic_support_operator::controller::{self, ControllerMetrics, Dependencies};
+use fic_support_operator::controller::{self, ControllerMetrics, Dependencies, End};
 use fic_support_operator::domain::facts::Settings;
 use fic_support_operator::fic::metrics::FicMetrics;
 use fic_support_operator::fic::{Endpoints, FicClient, Limits};
@@ -84,7 +84,8 @@ async fn run_process(world: &Shared, incarnation: Incarnation, elects: bool, mut
         let stop = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        controller::run(&dependencies, Leadership::Always, stop).await;
+        let end = controller::run(&dependencies, Leadership::Always, stop).await;
+        assert_eq!(end, End::Stopped, "the versions of the simulation only grow");
     }
 }
 

@@ -18,6 +18,8 @@ pub mod log {
     pub const LEASE_RELEASED: &str = "released the lease";
     /// A watch has failed and is restarted.
     pub const WATCH_FAILED: &str = "the watch failed";
+    /// etcd was restored from a backup.
+    pub const VERSIONS_WENT_BACK: &str = "versions went back";
     /// A plan does not match the schema that this operator knows.
     pub const UNDECODABLE_PLAN: &str = "cannot decode this plan";
     /// The address of the health and metrics endpoints follows.

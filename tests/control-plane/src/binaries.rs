@@ -1,4 +1,4 @@
-//! Locates etcd, kube-apiserver, kube-controller-manager and kubectl.
+//! Locates etcd, etcdutl, kube-apiserver, kube-controller-manager and kubectl.
 //!
 //! Missing binaries are built from Go modules, once for each version, into a cache folder outside of the source tree.
 //! `KUBEBUILDER_ASSETS` names a folder with prebuilt binaries.
@@ -18,8 +18,9 @@ const ETCD: &str = "v3.6.8";
 const GO_MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kubernetes");
 
 /// Each program and its Go package.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("etcd", "./etcd"),
+    ("etcdutl", "go.etcd.io/etcd/etcdutl/v3"),
     ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
     ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
     ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
@@ -83,7 +84,7 @@ fn cache_folder() -> Result<PathBuf, Error> {
 }
 
 fn build(folder: &Path, program: &str, package: &str, progress: &str) -> Result<(), Error> {
-    eprintln!("building {program} {KUBERNETES} ({progress}); all four take about 5 minutes on 2 cores, once");
+    eprintln!("building {program} {KUBERNETES} ({progress}); all of them take about 5 minutes on 2 cores, once");
     let set_variable = |package: &str, name: &str, value: &str| format!("-X {package}.{name}={value}");
     let version = "k8s.io/component-base/version";
     let flags = [

@@ -28,6 +28,16 @@ pub struct Components {
     controller_manager: Option<Child>,
 }
 
+/// The revisions of etcd after it was restored.
+#[derive(Clone, Copy, Debug)]
+pub enum Revisions {
+    /// They are those of the backup, and are used a second time from there on.
+    GoBack,
+    /// They are far above those that were in use, and all older ones are compacted, as the Kubernetes documentation
+    /// recommends.
+    Jump,
+}
+
 struct Ports {
     etcd: u16,
     etcd_peer: u16,
@@ -109,6 +119,53 @@ impl Components {
     /// Kills etcd, like a crash.
     pub fn stop_etcd(&mut self) {
         kill(&mut self.etcd);
+    }
+
+    /// Copies the data of etcd. Restarts etcd for that, since the copy of a running one may be inconsistent.
+    ///
+    /// # Errors
+    /// When the data cannot be copied, or etcd cannot be started.
+    pub fn back_up_etcd(&mut self) -> Result<(), Error> {
+        self.stop_etcd();
+        copy_folder(&self.folder().join("etcd"), &self.etcd_backup())?;
+        self.start_etcd()
+    }
+
+    /// Restores etcd from the backup, while the API server is stopped.
+    ///
+    /// # Errors
+    /// When there is no backup, or a component cannot be started.
+    pub fn restore_etcd(&mut self, revisions: Revisions) -> Result<(), Error> {
+        self.stop_api_server();
+        self.stop_etcd();
+        let data = self.folder().join("etcd");
+        fs::remove_dir_all(&data).map_err(context("removing the data of etcd"))?;
+        match revisions {
+            Revisions::GoBack => copy_folder(&self.etcd_backup(), &data)?,
+            Revisions::Jump => {
+                let peer = format!("http://127.0.0.1:{}", self.ports.etcd_peer);
+                let mut etcdutl = Command::new(self.binaries.path("etcdutl"));
+                etcdutl
+                    .args([
+                        "snapshot",
+                        "restore",
+                        "--skip-hash-check",
+                        "--bump-revision=1000000000",
+                        "--mark-compacted",
+                    ])
+                    .arg(format!("--data-dir={}", data.display()))
+                    .arg(format!("--initial-cluster=default={peer}"))
+                    .arg(format!("--initial-advertise-peer-urls={peer}"))
+                    .arg(self.etcd_backup().join("member/snap/db"));
+                run(&mut etcdutl)?;
+            }
+        }
+        self.start_etcd()?;
+        self.start_api_server()
+    }
+
+    fn etcd_backup(&self) -> PathBuf {
+        self.folder().join("etcd-backup")
     }
 
     /// Starts the API server and waits until it is ready.
@@ -221,6 +278,19 @@ impl Drop for Components {
 
 fn has_exited(child: &mut Option<Child>) -> bool {
     child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|status| status.is_some()))
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<(), Error> {
+    run(Command::new("cp").arg("-r").arg(from).arg(to))
+}
+
+/// Runs a command that must succeed.
+fn run(command: &mut Command) -> Result<(), Error> {
+    let output = command.stdin(Stdio::null()).output().map_err(context("starting a command"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Error::new(format!("{command:?} failed: {}", String::from_utf8_lossy(&output.stderr))))
 }
 
 /// SIGKILL, because no state needs a graceful shutdown.

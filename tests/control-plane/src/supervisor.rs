@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::binaries::Binaries;
-use crate::components::Components;
+use crate::components::{Components, Revisions};
 use crate::{Error, context};
 
 /// The number of start attempts: another process may bind a free port before the component does.
@@ -41,6 +41,9 @@ pub enum Order {
     StartEtcd,
     StopApiServer,
     StartApiServer,
+    BackUpEtcd,
+    RestoreEtcd,
+    RestoreEtcdWithHigherRevisions,
 }
 
 /// Starts a control plane. Retries with other ports when a port is in use.
@@ -116,6 +119,9 @@ fn execute(components: &mut Components, order: Order) -> Result<(), Error> {
         Order::StartEtcd => components.start_etcd()?,
         Order::StopApiServer => components.stop_api_server(),
         Order::StartApiServer => components.start_api_server()?,
+        Order::BackUpEtcd => components.back_up_etcd()?,
+        Order::RestoreEtcd => components.restore_etcd(Revisions::GoBack)?,
+        Order::RestoreEtcdWithHigherRevisions => components.restore_etcd(Revisions::Jump)?,
     }
     Ok(())
 }
