@@ -39,3 +39,28 @@ impl Watches {
         last.all(|last| last.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < LONGEST_SILENCE)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use tokio::time::advance;
+
+    use super::super::{Health, healthz};
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn healthz_fails_while_a_watch_brings_nothing() {
+        let health = Health::default();
+        assert_eq!(healthz(&health).status(), StatusCode::OK);
+        let (plans, secrets) = (health.begin_watch(), health.begin_watch());
+        advance(LONGEST_SILENCE / 2).await;
+        plans.received();
+        advance(LONGEST_SILENCE / 2).await;
+        assert_eq!(healthz(&health).status(), StatusCode::SERVICE_UNAVAILABLE, "one of two watches is dead");
+        secrets.received();
+        assert_eq!(healthz(&health).status(), StatusCode::OK);
+        advance(LONGEST_SILENCE).await;
+        drop((plans, secrets));
+        assert_eq!(healthz(&health).status(), StatusCode::OK, "this replica does not lead any more");
+    }
+}
