@@ -10,8 +10,13 @@ pub const LONGEST: Duration = Duration::from_mins(5);
 /// Exponential backoff with jitter: the wait after this many failures in a row.
 #[must_use]
 pub fn after(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    jitter(FIRST.saturating_mul(1 << doublings).min(LONGEST), 0.2)
+    jitter(doubled(FIRST, failures.saturating_sub(1), LONGEST), 0.2)
+}
+
+/// The first wait, doubled this many times, but no longer than the longest.
+#[must_use]
+pub fn doubled(first: Duration, doublings: u32, longest: Duration) -> Duration {
+    first.saturating_mul(1 << doublings.min(16)).min(longest)
 }
 
 /// Makes a wait longer or shorter by a random fraction of at most `factor`, so that many plans do not retry at the same

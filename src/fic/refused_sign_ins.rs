@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use crate::backoff;
 use crate::domain::error::FicError;
 use crate::fic::keystone::Token;
 
@@ -113,7 +114,7 @@ impl History {
             Ok(_) => *self = Self { works: true, ..Self::default() },
             // Several sign-ins at once with a pair that worked until now count as one.
             Err(FicError::AuthenticationFailed { message, .. }) if self.refusal().is_none() => {
-                let wait = FIRST_WAIT.saturating_mul(1 << self.refusals.min(16)).min(LONGEST_WAIT);
+                let wait = backoff::doubled(FIRST_WAIT, self.refusals, LONGEST_WAIT);
                 self.works = false;
                 self.wait = Some((message.clone(), Instant::now() + wait));
                 self.refusals = self.refusals.saturating_add(1);

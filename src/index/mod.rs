@@ -185,8 +185,7 @@ impl Index {
     /// Whether this plan holds the tenant, as far as the cache shows.
     pub fn claim(&self, key: &ObjectKey, tenant: &str) -> Claim {
         let inner = self.lock();
-        let holder = inner.by_tenant.get(tenant).and_then(|tenant| tenant.claims.first_key_value());
-        match holder.and_then(|(_, holder)| inner.plans.get_key_value(holder)) {
+        match inner.holder(tenant) {
             Some((holder, entry)) if holder != key => claim::held_by(holder, &entry.contender),
             Some(_) | None => Claim::Ours,
         }
@@ -224,7 +223,7 @@ impl Inner {
     fn replace(&mut self, key: &ObjectKey, after: Option<Entry>) -> (Option<Entry>, Affected) {
         let before = self.plans.get(key);
         let tenants = before.into_iter().chain(&after).map(|entry| entry.tenant.clone()).collect::<BTreeSet<_>>();
-        let holders = tenants.iter().map(|tenant| self.holder(tenant)).collect::<Vec<_>>();
+        let holders = tenants.iter().map(|tenant| self.holder_and_contract(tenant)).collect::<Vec<_>>();
         let secret = |entry: &Entry| entry.contender.may_own_contract().then(|| entry.secret.clone());
         let used = after.as_ref().and_then(secret);
         let before = self.remove(key);
@@ -233,7 +232,7 @@ impl Inner {
         }
         let mut affected = Affected::default();
         for (tenant, holder) in tenants.iter().zip(holders) {
-            if self.holder(tenant) != holder {
+            if self.holder_and_contract(tenant) != holder {
                 let plans = self.by_tenant.get(tenant).into_iter().flat_map(|tenant| &tenant.plans);
                 affected.plans.extend(plans.filter(|other| *other != key).cloned());
             }
@@ -242,9 +241,15 @@ impl Inner {
         (before, affected)
     }
 
-    fn holder(&self, tenant: &str) -> Holder {
+    fn holder(&self, tenant: &str) -> Option<(&ObjectKey, &Entry)> {
         let (_, key) = self.by_tenant.get(tenant)?.claims.first_key_value()?;
-        Some((key.clone(), self.plans.get(key)?.contender.record.owned().cloned()))
+        self.plans.get_key_value(key)
+    }
+
+    /// What the other plans of a tenant depend on.
+    fn holder_and_contract(&self, tenant: &str) -> Holder {
+        let (key, entry) = self.holder(tenant)?;
+        Some((key.clone(), entry.contender.record.owned().cloned()))
     }
 
     fn insert(&mut self, key: ObjectKey, entry: Entry) {

@@ -9,7 +9,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 
-use crate::api::plan::{CONTRACT_FINALIZER, OWNER_UID, PremiumSupportPlan};
+use crate::api::plan::{CONTRACT_FINALIZER, OWNER_UID};
 use crate::domain::decide::{Command, RecordChange, ReleaseReason, StatusChange};
 use crate::domain::run_state::StepResult;
 use crate::reconcile::context::Context;
@@ -75,7 +75,7 @@ async fn close_record(
     reason: &ReleaseReason,
 ) -> Result<StepResult, Error> {
     let finalizers = snapshot.plan.finalizers().iter().filter(|name| *name != CONTRACT_FINALIZER).cloned().collect();
-    info!(plan = %snapshot.key, ?reason, "removing the finalizer");
+    info!(plan = %snapshot.key, ?reason, "removing the finalizer and the annotation");
     patch_marks(context, snapshot, finalizers, None).await?;
     if let Some(event) = report::release_event(reason) {
         event::publish(context, &snapshot.plan, event).await;
@@ -113,16 +113,8 @@ async fn patch_marks(
 
 /// Writes `observedGeneration`, and nothing else of the status.
 async fn observe_spec(context: &Context, snapshot: &mut PlanSnapshot) -> Result<StepResult, Error> {
-    context.require_lease()?;
-    let metadata = &snapshot.plan.metadata;
-    let patch = json!({
-        "metadata": { "uid": metadata.uid, "resourceVersion": metadata.resource_version },
-        "status": { "observedGeneration": metadata.generation },
-    });
-    let plans = context.plans(&snapshot.key.namespace);
-    let plan = plans.patch_status(&snapshot.key.name, &parameters(), &Patch::Merge(&patch)).await?;
-    context.kubernetes_metrics.record_write("plan");
-    snapshot.replace_plan(context, plan);
+    let status = json!({ "observedGeneration": snapshot.plan.metadata.generation });
+    patch_status(context, snapshot, &RecordChange::Keep, &status).await?;
     Ok(StepResult::SpecObserved)
 }
 
@@ -137,11 +129,9 @@ pub async fn write_status(
 ) -> Result<Option<StepResult>, Error> {
     let status = report::status(&snapshot.plan, change, context.clock.moment());
     if snapshot.plan.status.as_ref() != Some(&status) {
-        context.require_lease()?;
         let events = report::events(&snapshot.plan, change, context.clock.moment());
-        let written = patch_status(context, snapshot, change, &json!(status)).await?;
+        patch_status(context, snapshot, &change.record, &json!(status)).await?;
         debug!(plan = %snapshot.key, reason = change.state.reason().as_str(), "wrote the status");
-        snapshot.replace_plan(context, written);
         for event in events {
             event::publish(context, &snapshot.plan, event).await;
         }
@@ -160,12 +150,13 @@ pub async fn write_status(
 /// status carries the version that it was decided on.
 async fn patch_status(
     context: &Context,
-    snapshot: &PlanSnapshot,
-    change: &StatusChange,
+    snapshot: &mut PlanSnapshot,
+    record: &RecordChange,
     status: &Value,
-) -> Result<PremiumSupportPlan, Error> {
+) -> Result<(), Error> {
+    context.require_lease()?;
     let mut metadata = json!({ "uid": snapshot.plan.metadata.uid });
-    match change.record {
+    match record {
         RecordChange::Purchased(_) => {}
         RecordChange::Keep
         | RecordChange::Adopted(_)
@@ -175,9 +166,10 @@ async fn patch_status(
     }
     let patch = json!({ "metadata": metadata, "status": status });
     let plans = context.plans(&snapshot.key.namespace);
-    let written = plans.patch_status(&snapshot.key.name, &parameters(), &Patch::Merge(&patch)).await?;
+    let plan = plans.patch_status(&snapshot.key.name, &parameters(), &Patch::Merge(&patch)).await?;
     context.kubernetes_metrics.record_write("plan");
-    Ok(written)
+    snapshot.replace_plan(context, plan);
+    Ok(())
 }
 
 fn parameters() -> PatchParams {

@@ -83,7 +83,7 @@ impl Context {
         self.publish(self.index.update(plan), plan);
     }
 
-    /// Whether this process sent a create request for a plan that FIC may have accepted.
+    /// Sets whether this process sent a create request for a plan that FIC may have accepted.
     pub(super) fn set_create_open(&self, key: &ObjectKey, uid: &str, open: bool) {
         self.triggers.enqueue_affected(self.index.set_create_open(key, uid, open));
     }

@@ -14,8 +14,7 @@ use crate::support::{SECRET, TestEnvironment};
 
 /// Whether the plan has both marks of the record.
 fn has_both_marks(plan: &PremiumSupportPlan) -> bool {
-    plan.finalizers().iter().any(|name| name == CONTRACT_FINALIZER)
-        && plan.annotations().get(OWNER_UID) == plan.meta().uid.as_ref()
+    has_finalizer(plan) && plan.annotations().get(OWNER_UID) == plan.meta().uid.as_ref()
 }
 
 fn has_finalizer(plan: &PremiumSupportPlan) -> bool {
