@@ -90,6 +90,11 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
         keys.try_for_each(|key| versions::known(key, self.version(key), known(key), complete))
     }
 
+    /// The version up to which every change of a watch has been applied.
+    pub(super) fn delivered(&self, watch: usize) -> u64 {
+        self.watches[watch].versions.newest()
+    }
+
     fn version(&self, key: &ObjectKey) -> Option<u64> {
         resource_version(&*self.store.get(&ObjectRef::new(&key.name).within(&key.namespace))?)
     }

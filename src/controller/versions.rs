@@ -38,6 +38,11 @@ impl fmt::Display for WentBack {
 }
 
 impl Versions {
+    /// The newest version that the watch has brought.
+    pub(super) fn newest(&self) -> u64 {
+        self.newest
+    }
+
     /// The list or the watch has arrived at this version. Returns it as a number.
     pub(super) fn advance(&mut self, version: &str) -> Result<Option<u64>, WentBack> {
         let Some(version) = parse_resource_version(Some(version)) else { return Ok(None) };

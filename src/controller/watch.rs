@@ -36,6 +36,7 @@ pub(super) async fn plans(
     let selectors = Selectors { labels: context.scope.label_selector.clone(), fields: None };
     let apis = context.scope.apis::<WatchedPlan>(&client);
     let mut cache = Cache::new(writer, apis.len(), synced);
+    let is_one_watch = context.scope.is_one_watch();
     let mut events = events(apis, &selectors, trim_plan, "plans", &health, &context.kubernetes_metrics);
     while let Some((watch, received)) = events.next().await {
         for change in cache.receive(watch, received)? {
@@ -46,6 +47,9 @@ pub(super) async fn plans(
                     cache.compare(watch, version, |key| context.index.get(key).map(|plan| plan.version))?;
                 }
             }
+        }
+        if is_one_watch {
+            context.index.delivered.advance(cache.delivered(watch));
         }
     }
     Ok(())

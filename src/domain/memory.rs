@@ -147,6 +147,7 @@ impl Memory {
             StepResult::IdRecorded => self.recorded_id(plan, now),
             StepResult::IdCleared { lost } => self.cleared_id(lost.as_ref()),
             StepResult::SecretAbsence(_)
+            | StepResult::PlanRead
             | StepResult::Holder(_)
             | StepResult::Crd(_)
             | StepResult::OperationError(_)

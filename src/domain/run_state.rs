@@ -39,7 +39,9 @@ pub enum SecretAbsence {
 pub enum StepResult {
     /// Why the Secret is not in the cache.
     SecretAbsence(SecretAbsence),
-    /// Which plan holds the tenant, according to a live read of the API server.
+    /// The plan as it is now is known.
+    PlanRead,
+    /// Which plan holds the tenant. The plan as it is now is known too.
     Holder(Claim),
     /// The state of the CRD.
     Crd(CrdState),
@@ -81,7 +83,9 @@ pub enum StepResult {
 pub struct RunState {
     /// Why the Secret is not in the cache.
     pub secret_absence: Option<SecretAbsence>,
-    /// Which plan holds the tenant. The same read returned the plan itself, so the plan is current too.
+    /// The plan was read from the API server.
+    pub plan_read: bool,
+    /// Which plan holds the tenant.
     pub holder: Option<Claim>,
     /// The state of the CRD.
     pub crd: Option<CrdState>,
@@ -109,7 +113,11 @@ impl RunState {
     pub fn learn(&mut self, result: &StepResult) {
         match result {
             StepResult::SecretAbsence(absence) => self.secret_absence = Some(*absence),
-            StepResult::Holder(claim) => self.holder = Some(claim.clone()),
+            StepResult::PlanRead => self.plan_read = true,
+            StepResult::Holder(claim) => {
+                self.plan_read = true;
+                self.holder = Some(claim.clone());
+            }
             StepResult::Crd(crd) => self.crd = Some(*crd),
             StepResult::Listed(contracts) => self.listed = Some(contracts.clone()),
             StepResult::Shown(contract) => self.shown = Some(contract.clone()),

@@ -5,6 +5,7 @@
 //! process.
 
 pub mod claim;
+mod delivered;
 pub mod metrics;
 pub mod scope;
 pub mod triggers;
@@ -20,6 +21,7 @@ use crate::api::plan::PremiumSupportPlan;
 use crate::domain::contract::ContractId;
 use crate::domain::facts::Claim;
 use claim::{Contender, Rank};
+use delivered::Delivered;
 use metrics::PlanMetrics;
 use triggers::Affected;
 
@@ -27,6 +29,8 @@ use triggers::Affected;
 pub struct Index {
     inner: Mutex<Inner>,
     metrics: PlanMetrics,
+    /// Up to which version the watch has delivered every change.
+    pub delivered: Delivered,
 }
 
 #[derive(Default)]
@@ -77,7 +81,7 @@ impl Index {
     #[must_use]
     pub fn new(metrics: PlanMetrics) -> Self {
         metrics.reset();
-        Self { inner: Mutex::default(), metrics }
+        Self { inner: Mutex::default(), metrics, delivered: Delivered::default() }
     }
 
     /// Adds a plan from a watch event. The event may be older than a write of this process, so an older version never

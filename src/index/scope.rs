@@ -50,6 +50,13 @@ impl Scope {
         self.namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
     }
 
+    /// Whether one watch delivers every plan that may claim a tenant, in the order of the versions. With a label selector
+    /// the other plans of a tenant may belong to another shard, and several namespaces are watched independently.
+    #[must_use]
+    pub fn is_one_watch(&self) -> bool {
+        self.namespaces.len() <= 1 && self.label_selector.is_none()
+    }
+
     /// Whether other operators may reconcile other plans of the same namespaces.
     #[must_use]
     pub fn is_shard(&self) -> bool {

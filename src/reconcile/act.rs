@@ -52,6 +52,7 @@ async fn add_secret_finalizer(context: &Context, snapshot: &mut PlanSnapshot) ->
 async fn open_record(context: &Context, snapshot: &mut PlanSnapshot) -> Result<StepResult, Error> {
     begin_secret_use(context, snapshot)?;
     add_marks(context, snapshot).await?;
+    snapshot.record_opened = true;
     Ok(StepResult::RecordOpened)
 }
 

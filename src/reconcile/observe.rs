@@ -1,5 +1,5 @@
-//! *Observe*: executes one [`Query`], by a read from the API server or from FIC. A live read of the plan updates the
-//! snapshot and the index.
+//! *Observe*: executes one [`Query`], by a read from the cache, from the API server or from FIC. A read of the plan from
+//! the API server updates the snapshot and the index.
 
 use std::sync::atomic::Ordering;
 
@@ -13,6 +13,7 @@ use tracing::warn;
 use crate::api::crd;
 use crate::api::credentials::SECRET_TYPE;
 use crate::api::key::ObjectKey;
+use crate::api::plan::PremiumSupportPlan;
 use crate::domain::decide::Query;
 use crate::domain::facts::{Claim, PlanFacts};
 use crate::domain::run_state::{CrdState, SecretAbsence, StepResult};
@@ -30,6 +31,7 @@ use crate::reconcile::snapshot::PlanSnapshot;
 pub async fn execute(context: &Context, snapshot: &mut PlanSnapshot, query: &Query) -> Result<StepResult, Error> {
     Ok(match query {
         Query::Secret => StepResult::SecretAbsence(read_secret_absence(context, snapshot).await?),
+        Query::Plan => read_plan(context, snapshot).await?,
         Query::Holder => StepResult::Holder(read_holder(context, snapshot).await?),
         Query::Crd => StepResult::Crd(read_crd(context).await?),
         Query::Recreation { lost, approved } => {
@@ -54,8 +56,42 @@ async fn read_secret_absence(context: &Context, snapshot: &PlanSnapshot) -> Resu
     Ok(if found.items.is_empty() { SecretAbsence::NotFound } else { SecretAbsence::WrongType })
 }
 
-/// Lists the plans of the tenant live: which one holds the tenant, and this plan as it is now.
+/// Reads this plan.
+async fn read_plan(context: &Context, snapshot: &mut PlanSnapshot) -> Result<StepResult, Error> {
+    let plan = context.plans(&snapshot.key.namespace).get_opt(&snapshot.key.name).await?;
+    let is_same = |plan: &PremiumSupportPlan| plan.metadata.uid == snapshot.plan.metadata.uid;
+    let current = plan.filter(is_same).ok_or(Error::Gone)?;
+    replace_by_current(context, snapshot, current)?;
+    Ok(StepResult::PlanRead)
+}
+
+/// Which plan holds the tenant.
+///
+/// A plan whose record this reconcile opened needs no list: of two plans that open their records at the same time, the
+/// later one finds that of the earlier one in the cache, once the watch has delivered the later write.
 async fn read_holder(context: &Context, snapshot: &mut PlanSnapshot) -> Result<Claim, Error> {
+    if let Some(version) = snapshot.version().filter(|_| snapshot.record_opened && context.scope.is_one_watch())
+        && context.index.delivered.wait_for(version).await
+    {
+        return holder_in_cache(context, snapshot);
+    }
+    list_holder(context, snapshot).await
+}
+
+fn holder_in_cache(context: &Context, snapshot: &mut PlanSnapshot) -> Result<Claim, Error> {
+    let cached = context.index.get(&snapshot.key).ok_or(Error::Gone)?;
+    if *cached.uid != *snapshot.uid() {
+        return Err(Error::Gone);
+    }
+    if Some(cached.version) != snapshot.version() || snapshot.is_secret_newly_deleted(context) {
+        return Err(Error::Conflict);
+    }
+    snapshot.claim = context.index.claim(&snapshot.key, &snapshot.plan.spec.tenant_id);
+    Ok(snapshot.claim.clone())
+}
+
+/// Lists the plans of the tenant: which one holds the tenant, and this plan as it is now.
+async fn list_holder(context: &Context, snapshot: &mut PlanSnapshot) -> Result<Claim, Error> {
     let of_tenant = ListParams::default().fields(&format!("spec.tenantID={}", snapshot.plan.spec.tenant_id));
     let uid = snapshot.plan.metadata.uid.clone();
     let (mut contenders, mut current) = (Vec::new(), None);
@@ -73,7 +109,15 @@ async fn read_holder(context: &Context, snapshot: &mut PlanSnapshot) -> Result<C
         .await?;
     }
     let claim = claim_of(&snapshot.key, contenders.iter().map(|(key, contender)| (key, contender)));
-    let current = current.ok_or(Error::Gone)?;
+    replace_by_current(context, snapshot, current.ok_or(Error::Gone)?)?;
+    Ok(claim)
+}
+
+fn replace_by_current(
+    context: &Context,
+    snapshot: &mut PlanSnapshot,
+    current: PremiumSupportPlan,
+) -> Result<(), Error> {
     if ObjectKey::of_secret(&current) != snapshot.secret_key() || snapshot.is_secret_newly_deleted(context) {
         // A contract is bought with the Secret that the plan refers to now, and not with one that is being deleted.
         return Err(Error::Conflict);
@@ -84,7 +128,7 @@ async fn read_holder(context: &Context, snapshot: &mut PlanSnapshot) -> Result<C
         return Err(Error::Conflict);
     }
     snapshot.replace_plan(context, current);
-    Ok(claim)
+    Ok(())
 }
 
 async fn read_crd(context: &Context) -> Result<CrdState, Error> {

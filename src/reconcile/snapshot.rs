@@ -26,6 +26,8 @@ pub struct PlanSnapshot {
     pub access: Option<Access>,
     /// Which plan holds the tenant, as far as the cache shows.
     pub claim: Claim,
+    /// This reconcile opened the record.
+    pub record_opened: bool,
 }
 
 impl PlanSnapshot {
@@ -36,7 +38,8 @@ impl PlanSnapshot {
         let facts = PlanFacts::of(&plan);
         let claim = context.index.claim(&key, &plan.spec.tenant_id);
         let secret = SecretState::NotFound;
-        let mut snapshot = Self { plan, key, facts, secret, secret_version: None, access: None, claim };
+        let mut snapshot =
+            Self { plan, key, facts, secret, secret_version: None, access: None, claim, record_opened: false };
         snapshot.read_secret(context);
         snapshot
     }

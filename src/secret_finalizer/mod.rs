@@ -12,6 +12,7 @@
 //!   a newer version of the plan is known. A Secret whose release was sent without a response counts as released until
 //!   a newer version of it is known.
 
+mod additions;
 pub mod release;
 mod usage;
 pub mod worker;
@@ -32,6 +33,7 @@ use crate::index::Index;
 use crate::index::triggers::Triggers;
 use crate::leader_election::Leadership;
 use crate::metrics::KubernetesMetrics;
+use additions::Additions;
 use release::Releases;
 use usage::Usage;
 
@@ -60,6 +62,7 @@ pub struct SecretFinalizer {
     leadership: Leadership,
     triggers: Triggers,
     metrics: KubernetesMetrics,
+    additions: Additions,
     state: Mutex<State>,
 }
 
@@ -80,7 +83,16 @@ impl SecretFinalizer {
         triggers: Triggers,
         metrics: KubernetesMetrics,
     ) -> Self {
-        Self { client, cache, index, leadership, triggers, metrics, state: Mutex::default() }
+        Self {
+            client,
+            cache,
+            index,
+            leadership,
+            triggers,
+            metrics,
+            additions: Additions::default(),
+            state: Mutex::default(),
+        }
     }
 
     /// A Secret, as cached.
@@ -133,6 +145,7 @@ impl SecretFinalizer {
     /// The watch returned a Secret.
     pub fn secret_updated(&self, secret: &CredentialsSecret) {
         let key = ObjectKey::of(secret);
+        self.additions.forget(&key);
         self.lock().releases.cache_updated(&key, resource_version(secret));
         if has_finalizer(secret) {
             self.triggers.enqueue_secret(key);
@@ -146,15 +159,24 @@ impl SecretFinalizer {
 
     /// A Secret was deleted. One of the same name is another Secret.
     pub fn secret_deleted(&self, key: &ObjectKey) {
+        self.additions.forget(key);
         self.lock().releases.forget(key);
     }
 
-    /// Adds the finalizer to a Secret that was read at this version. Returns the new version.
+    /// Adds the finalizer to a Secret that was read at this version. Returns the new version. Plans that do so at the
+    /// same time send one write.
     ///
     /// # Errors
     /// When the request failed, or the Secret changed since.
     pub async fn add(&self, key: &ObjectKey, version: Option<&str>) -> Result<Option<String>, Error> {
+        self.additions.share(key, version, async || self.write(key, version).await).await
+    }
+
+    async fn write(&self, key: &ObjectKey, version: Option<&str>) -> Result<Option<String>, Error> {
         let cached = self.cached(key).ok_or(Error::Conflict)?;
+        if resource_version(&*cached) > parse_resource_version(version) {
+            return Err(Error::Conflict);
+        }
         let finalizers = other_finalizers(&cached).chain([IN_USE_FINALIZER.to_owned()]).collect();
         let written = self.patch(key, version, finalizers).await?;
         self.lock()

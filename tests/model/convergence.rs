@@ -108,7 +108,7 @@ impl ModelState {
                 self.contract.as_ref().is_some_and(|contract| !is_own(contract))
             }
             Reason::ContractLost => plan.recreation == RecreationPolicy::Never && !self.records_contract(plan),
-            Reason::TenantClaimed => self.claim(number, |plan| plan.object.as_ref()) != Claim::Ours,
+            Reason::TenantClaimed => self.claim(number, |plan| self.plans[plan].object.as_ref()) != Claim::Ours,
             Reason::OperationFailed => {
                 self.contract.as_ref().is_some_and(|contract| contract.status == OperationStatus::Error)
             }

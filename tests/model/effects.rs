@@ -94,18 +94,36 @@ impl ModelState {
             Query::OperationError(_) => StepResult::OperationError(None),
             Query::Crd if self.crd_deleting => StepResult::Crd(CrdState::Deleting),
             Query::Crd => StepResult::Crd(CrdState::Present),
+            Query::Plan => {
+                self.read_plan(number, reconcile)?;
+                StepResult::PlanRead
+            }
+            // The watch has delivered every record that was opened before that of this plan, and perhaps no later one.
+            Query::Holder if reconcile.opened && !reconcile.awaits_watch => {
+                let view = |other: usize| {
+                    if other == number { Some(&reconcile.plan) } else { self.plans[other].cached.as_ref() }
+                };
+                StepResult::Holder(self.claim(number, view))
+            }
+            // A list. If this reconcile opened the record, the watch has not delivered that in time.
             Query::Holder => {
-                let current = self.plans[number].object.clone()?;
-                if (current.marks, &current.record) != (reconcile.plan.marks, &reconcile.plan.record) {
-                    return None;
-                }
-                reconcile.plan = current;
-                reconcile.stale = false;
-                StepResult::Holder(self.claim(number, |plan| plan.object.as_ref()))
+                self.read_plan(number, reconcile)?;
+                StepResult::Holder(self.claim(number, |plan| self.plans[plan].object.as_ref()))
             }
             Query::Recreation { .. } => StepResult::Recreation(Recreation::Allowed),
             Query::Secret => StepResult::SecretAbsence(SecretAbsence::NotFound),
         })
+    }
+
+    /// The plan as it is now. `None`: its record changed since the reconcile started, which ends it.
+    fn read_plan(&self, number: usize, reconcile: &mut RunningReconcile) -> Option<()> {
+        let current = self.plans[number].object.clone()?;
+        if (current.marks, &current.record) != (reconcile.plan.marks, &reconcile.plan.record) {
+            return None;
+        }
+        reconcile.plan = current;
+        reconcile.stale = false;
+        Some(())
     }
 
     fn command(
@@ -119,6 +137,9 @@ impl ModelState {
             Command::AddSecretFinalizer => Ok(self.add_secret_finalizer(reconcile)),
             Command::OpenRecord => {
                 let written = self.write(number, reconcile, |plan| set_marks(plan, Marks::COMPLETE));
+                reconcile.opened = true;
+                let others = self.plans.iter().enumerate().filter(|(other, _)| *other != number);
+                reconcile.awaits_watch = others.into_iter().any(|(_, plan)| plan.cached != plan.object);
                 Ok(if written { StepResult::RecordOpened.into() } else { StepOutcome::Ended })
             }
             Command::RestoreRecord { .. } => {

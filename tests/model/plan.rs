@@ -51,6 +51,10 @@ pub struct RunningReconcile {
     pub secret: SecretState,
     pub claim: Claim,
     pub run: RunState,
+    /// It opened the record of its plan.
+    pub opened: bool,
+    /// The watch has not delivered a change of another plan that came before that.
+    pub awaits_watch: bool,
     /// The reconcile started after its requeue interval, and has not read FIC yet.
     pub read_is_due: bool,
     /// A read of this reconcile returned an earlier state.

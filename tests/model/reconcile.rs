@@ -202,10 +202,19 @@ impl ModelState {
         memory.start_reconcile(&cached, &SETTINGS, Duration::ZERO);
         let stale = plan.object.as_ref() != Some(&cached);
         let secret = self.secret.facts();
-        let claim = self.claim(number, |plan| plan.cached.as_ref());
+        let claim = self.claim(number, |plan| self.plans[plan].cached.as_ref());
         let run = RunState::default();
-        let reconcile =
-            RunningReconcile { plan: cached, stale, secret, claim, run, read_is_due: false, had_stale_read: false };
+        let reconcile = RunningReconcile {
+            plan: cached,
+            stale,
+            secret,
+            claim,
+            run,
+            opened: false,
+            awaits_watch: false,
+            read_is_due: false,
+            had_stale_read: false,
+        };
         self.plans[number].reconcile = Some(reconcile);
     }
 
@@ -284,7 +293,7 @@ impl ModelState {
         }
         if plan_changed {
             next.update_cache(number);
-            let claim = next.claim(number, |plan| plan.cached.as_ref());
+            let claim = next.claim(number, |plan| next.plans[plan].cached.as_ref());
             if let Some(reconcile) = &mut next.plans[number].reconcile {
                 reconcile.claim = claim;
             }

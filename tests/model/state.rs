@@ -127,6 +127,11 @@ impl ModelState {
     pub fn update_cache(&mut self, number: usize) {
         let plan = &mut self.plans[number];
         plan.cached.clone_from(&plan.object);
+        for (_, other) in self.plans.iter_mut().enumerate().filter(|(other, _)| *other != number) {
+            if let Some(reconcile) = &mut other.reconcile {
+                reconcile.awaits_watch = false;
+            }
+        }
     }
 
     /// A user removed every trace of what this plan bought, so no process can know of it any more.
@@ -162,9 +167,9 @@ impl ModelState {
     }
 
     /// Which plan holds the tenant, from `view` of each plan: the cache or the API server.
-    pub fn claim<'a>(&'a self, number: usize, view: impl Fn(&'a Plan) -> Option<&'a PlanFacts>) -> Claim {
+    pub fn claim<'a>(&'a self, number: usize, view: impl Fn(usize) -> Option<&'a PlanFacts>) -> Claim {
         let contenders = self.plans.iter().enumerate().filter_map(|(number, plan)| {
-            let facts = view(plan)?;
+            let facts = view(number)?;
             let contender = Contender {
                 uid: number.to_string().into(),
                 record: facts.record.clone(),

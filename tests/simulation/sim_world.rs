@@ -168,6 +168,9 @@ impl SimWorld {
             self.lease_written(write, now);
         }
         let Self { oracle, store, fic, running, .. } = self;
+        if let Some(incarnation) = by.filter(|_| id.kind == Kind::Plan) {
+            oracle.record_written(incarnation, write);
+        }
         let by = by.map(|incarnation| running.contains(&incarnation));
         oracle.object_written(now, store, &fic.lock(), id, write, by);
     }

@@ -124,7 +124,7 @@ impl Facts<'_> {
                 }
             },
             (OperationStatus::Completed | OperationStatus::Error, _) => {
-                self.require_live_holder()?;
+                self.require_current_plan()?;
                 self.require_crd_state()?;
                 Break(Step::Command(Command::Delete(id)))
             }

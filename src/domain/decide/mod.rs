@@ -78,8 +78,14 @@ struct UsableSecret {
 }
 
 impl Facts<'_> {
-    /// Requires that this reconcile has read the plan and the other plans of the tenant from the API server: the cache
-    /// may be stale, and the next step buys, abolishes or records a contract.
+    /// Requires that this reconcile knows the plan as it is now: the cache may be stale, and the next step abolishes a
+    /// contract.
+    fn require_current_plan(&self) -> Decision<()> {
+        if self.run.plan_read { Continue(()) } else { Break(Step::Query(Query::Plan)) }
+    }
+
+    /// Requires that this reconcile knows the plan and the records of the other plans of the tenant as they are now: the
+    /// cache may be stale, and the next step buys or records a contract.
     fn require_live_holder(&self) -> Decision<()> {
         match self.run.holder {
             Some(_) => Continue(()),

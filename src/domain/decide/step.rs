@@ -27,7 +27,10 @@ pub enum Step {
 pub enum Query {
     /// Whether a Secret of that name exists with another type.
     Secret,
-    /// A live list of the plans of the tenant: which one holds the tenant, and this plan as it is now.
+    /// This plan as it is now.
+    Plan,
+    /// Which plan holds the tenant, and this plan as it is now. If this reconcile opened the record, every record that
+    /// was opened before is considered; otherwise every record.
     Holder,
     /// Whether the CRD is being deleted.
     Crd,
@@ -202,7 +205,7 @@ impl Step {
         match self {
             Self::Query(Query::List | Query::Show(_) | Query::OperationError(_))
             | Self::Command(Command::Create | Command::Delete(_)) => true,
-            Self::Query(Query::Secret | Query::Holder | Query::Crd | Query::Recreation { .. })
+            Self::Query(Query::Secret | Query::Plan | Query::Holder | Query::Crd | Query::Recreation { .. })
             | Self::Command(
                 Command::AddSecretFinalizer
                 | Command::OpenRecord

@@ -17,7 +17,8 @@ const CONCURRENCY: usize = 16;
 const LONGEST_MESSAGE: usize = 10;
 
 /// In each watched namespace: verb, group, resource and subresource.
-const IN_NAMESPACES: [(&str, &str, &str, &str); 8] = [
+const IN_NAMESPACES: [(&str, &str, &str, &str); 9] = [
+    ("get", "fic.ntt.com", "premiumsupportplans", ""),
     ("list", "fic.ntt.com", "premiumsupportplans", ""),
     ("watch", "fic.ntt.com", "premiumsupportplans", ""),
     ("patch", "fic.ntt.com", "premiumsupportplans", ""),
@@ -161,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn a_message_names_a_limited_number_of_permissions() {
         let error = check_denied(&scope(&["a", "b"]), None, |_| true).await.expect_err("denied");
-        assert!(error.contains(", and 6 more;"), "{error}");
+        assert!(error.contains(", and 8 more;"), "{error}");
     }
 
     #[tokio::test]

@@ -205,7 +205,12 @@ fn handle(world: &mut SimWorld, incarnation: Incarnation, request: &ApiRequest) 
         [] => return failure(404),
     };
     match (&request.method, rest) {
-        (&Method::GET, []) => list(world, kind, namespace, request),
+        (&Method::GET, []) => {
+            if kind == Kind::Plan {
+                world.oracle.plans_listed(incarnation);
+            }
+            list(world, kind, namespace, request)
+        }
         (&Method::GET, [name]) => match world.store.get(&ObjectRef::new(kind, namespace, name)) {
             Some(object) => success(object),
             None => failure(404),

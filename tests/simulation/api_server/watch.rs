@@ -89,7 +89,12 @@ impl Watch {
         sleep_until(self.not_before).await;
         self.ended = delivery.end.is_some();
         match delivery.end {
-            None => Some(delivery.text),
+            None => {
+                if self.kind == Kind::Plan {
+                    self.world.lock().oracle.watch_delivered(self.incarnation, delivery.version);
+                }
+                Some(delivery.text)
+            }
             Some(WatchEnd::Broken) => None,
             Some(WatchEnd::Expired) => Some(json!({ "type": "ERROR", "object": status(410) }).to_string() + "\n"),
         }

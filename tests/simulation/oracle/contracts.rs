@@ -116,8 +116,15 @@ impl Oracle {
         self.contracts.insert(contract.id.clone(), origin);
         // Of several plans with an open record, the request does not show the one that it was sent for.
         if creators.is_empty() {
-            if !self.truths.values().any(|truth| truth.tenant == tenant && truth.marks_removed) {
+            let unmarked = self.truths.iter().filter(|(_, truth)| truth.tenant == tenant && truth.marks_removed);
+            let unmarked = unmarked.map(|(uid, _)| uid.clone()).collect::<Vec<_>>();
+            if unmarked.is_empty() {
                 self.fail_if_one_leads(&format!("rule 2: {} was created, and no plan has an open record", contract.id));
+            }
+            let exists = |unmarked: &String| store.all(Kind::Plan).any(|(_, plan)| uid(plan) == unmarked);
+            if let Some(deleted) = unmarked.iter().find(|unmarked| !exists(unmarked)) {
+                // While the request was in flight a user removed the marks, and then the plan.
+                self.forget_contract(deleted, Some(now));
             }
             return;
         }

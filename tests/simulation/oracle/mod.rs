@@ -3,6 +3,7 @@
 mod contracts;
 mod plans;
 mod secrets;
+mod tenants;
 mod truth;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,6 +79,9 @@ pub struct Oracle {
     accepted: BTreeMap<String, (String, Incarnation)>,
     /// By contract: the process that received the response to an accepted delete request, and when.
     deleted: BTreeMap<String, (Incarnation, Duration)>,
+    /// By process and tenant: the version at which the process opened a record, until it knows every record that was
+    /// opened before.
+    unknown_records: BTreeMap<(Incarnation, String), u64>,
     /// Contracts for which a delete request was sent.
     delete_requested: BTreeSet<String>,
     /// Reads of FIC may return an old state.
@@ -135,6 +139,7 @@ impl Oracle {
     /// A request leaves its process. The process must hold the lease if the request changes a contract, and must honour
     /// Retry-After.
     pub fn request_sent(&mut self, now: Duration, request: &FicRequest, elects: bool) {
+        self.check_records_known(request);
         let FicRequest { incarnation, call, tenant, .. } = request;
         let name = format!("{}{}", incarnation.0, incarnation.1);
         let renewed = self.lease_renewals.get(&name);

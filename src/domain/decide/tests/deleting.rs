@@ -46,12 +46,12 @@ fn retain_and_observe_remove_the_finalizer_without_credentials() {
 }
 
 #[test]
-fn a_delete_reads_the_contract_the_holder_and_the_crd_and_then_confirms_the_absence() {
+fn a_delete_reads_the_contract_the_plan_and_the_crd_and_then_confirms_the_absence() {
     let case = deleting();
     assert_eq!(case.step(), Step::Query(Query::Show(ours())));
     let case = case.shows(OperationStatus::Completed);
-    assert_eq!(case.step(), Step::Query(Query::Holder), "the plan may say Retain now");
-    let case = case.holds_tenant();
+    assert_eq!(case.step(), Step::Query(Query::Plan), "the plan may say Retain now");
+    let case = case.learns(StepResult::PlanRead);
     assert_eq!(case.step(), Step::Query(Query::Crd));
     let case = case.with_crd();
     assert_eq!(case.step(), Step::Command(Command::Delete(ours())));
