@@ -111,6 +111,9 @@ impl SecretFinalizer {
     /// When the Secret is being released, or has changed: the plan must be reconciled again. A plan that already
     /// depends on the Secret may add the finalizer while the release is in doubt.
     pub fn begin_use(&self, plan: &ObjectKey, secret: &ObjectKey, version: Option<u64>) -> Result<(), Error> {
+        // The finalizer that another plan added since is no change to this one.
+        let added = self.additions.after(secret, version);
+        let version = added.map_or(version, |after| parse_resource_version(Some(&after)));
         let mut state = self.lock();
         let indexed = self.index.get(plan);
         let depends = indexed.as_ref().is_some_and(|plan| plan.depends_on_secret);
@@ -145,7 +148,7 @@ impl SecretFinalizer {
     /// The watch returned a Secret.
     pub fn secret_updated(&self, secret: &CredentialsSecret) {
         let key = ObjectKey::of(secret);
-        self.additions.forget(&key);
+        self.additions.cache_updated(&key, resource_version(secret));
         self.lock().releases.cache_updated(&key, resource_version(secret));
         if has_finalizer(secret) {
             self.triggers.enqueue_secret(key);
@@ -174,9 +177,6 @@ impl SecretFinalizer {
 
     async fn write(&self, key: &ObjectKey, version: Option<&str>) -> Result<Option<String>, Error> {
         let cached = self.cached(key).ok_or(Error::Conflict)?;
-        if resource_version(&*cached) > parse_resource_version(version) {
-            return Err(Error::Conflict);
-        }
         let finalizers = other_finalizers(&cached).chain([IN_USE_FINALIZER.to_owned()]).collect();
         let written = self.patch(key, version, finalizers).await?;
         self.lock()
