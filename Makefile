@@ -23,12 +23,13 @@ demo: build control-plane ## Run the operator on a real local control plane with
 .PHONY: test
 test: build control-plane $(PROMTOOL) ## Run every test
 	cargo test --locked --workspace --lib --bins --test architecture --test crd --test docs --test fic --test secrets_in_memory --test untrusted_input
-	cargo test --locked --package fic-simulator --package control-plane --tests
+	cargo test --locked --package bench --package fic-simulator --package control-plane --bins --tests
 	cargo test --locked --doc
 	cargo test --locked --profile optimized --test model -- --nocapture
 	SEEDS=$(or $(SEEDS),100000) cargo test --locked --profile optimized --test simulation -- --nocapture
 	cargo test --locked --test e2e -- --test-threads=$(E2E_THREADS)
 	cargo test --locked --test cluster -- --test-threads=1 --nocapture
+	target/debug/bench 100 --operator target/debug/fic-support-operator --steady 5 --check
 
 .PHONY: simulate
 simulate: ## Run the simulation: SEEDS=1000000 for that many seeds, SEED=4711 to print the trace of one
@@ -54,6 +55,12 @@ faults:
 
 MUTANTS_VERSION := 25.3.1
 MUTANTS := $(CACHE)/cargo-mutants-$(MUTANTS_VERSION)/bin/cargo-mutants
+
+.PHONY: bench
+N ?= 100 1000 10000
+bench: build control-plane ## Measure 100, 1,000 and 10,000 plans (N=500 for another number): time, writes, calls, CPU, memory; takes 20 minutes
+	cargo build --locked --release
+	target/debug/bench $(N) --operator target/release/fic-support-operator --output tests/bench/results
 
 .PHONY: mutants
 # A mutant that makes the tests run forever (exit code 3) is noticed too.
