@@ -97,7 +97,8 @@ pub struct RunArgs {
     #[arg(long, env = "FIC_OPERATOR_FIC_REQUESTS_PER_SECOND", value_name = "N", default_value_t = 50)]
     pub fic_requests_per_second: u32,
 
-    /// The maximum number of plans that are reconciled at the same time.
+    /// The maximum number of plans that are reconciled at the same time. A plan whose request to FIC takes longer than a
+    /// second does not count.
     #[arg(long, env = "FIC_OPERATOR_CONCURRENCY", value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,
 

@@ -36,6 +36,7 @@ use crate::metrics::KubernetesMetrics;
 use crate::reconcile::context::Context;
 use crate::reconcile::metrics::ReconcileMetrics;
 use crate::reconcile::purchase_guard::PurchaseGuard;
+use crate::reconcile::slots::Slots;
 use crate::reconcile::state::PlanStates;
 use crate::reconcile::{after_panic, reconcile};
 use crate::secret_finalizer::{SecretFinalizer, worker};
@@ -136,6 +137,7 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
         kubernetes_metrics: metrics.kubernetes.clone(),
         clock: dependencies.clock,
         states: PlanStates::default(),
+        slots: Slots::new(dependencies.concurrency),
         purchase_guard: PurchaseGuard::default(),
         stopping: AtomicBool::new(false),
         crd_unreadable: AtomicBool::new(false),
@@ -168,7 +170,7 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
         dependencies.health.set_ready();
         let (end, ended) = oneshot::channel::<()>();
         let queue = queues.plans.map(Ok::<_, Infallible>).take_until(ended);
-        let config = controller::Config::default().concurrency(dependencies.concurrency);
+        let config = controller::Config::default().concurrency(context.slots.total());
         let no_error = |_, error: &Infallible, _| -> Action { match *error {} };
         let locks = TenantLocks::new(triggers);
         let run = move |plan, context| reconcile_locked(plan, context, locks.clone()).boxed();

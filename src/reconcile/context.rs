@@ -18,6 +18,7 @@ use crate::metrics::KubernetesMetrics;
 use crate::reconcile::error::Error;
 use crate::reconcile::metrics::ReconcileMetrics;
 use crate::reconcile::purchase_guard::PurchaseGuard;
+use crate::reconcile::slots::Slots;
 use crate::reconcile::state::PlanStates;
 use crate::secret_finalizer::SecretFinalizer;
 
@@ -49,6 +50,8 @@ pub struct Context {
     pub clock: Clock,
     /// What is kept of each plan between reconciles.
     pub states: PlanStates,
+    /// How many reconciles run at the same time.
+    pub slots: Slots,
     /// Limits how many lost contracts are bought again.
     pub purchase_guard: PurchaseGuard,
     /// Whether the process is shutting down: a reconcile finishes its request and starts no other.
@@ -102,6 +105,7 @@ impl Context {
     pub fn plan_deleted(&self, key: &ObjectKey) {
         if let Some(uid) = self.index.uid(key) {
             self.states.remove(&uid);
+            self.slots.forget(&uid);
         }
         self.triggers.enqueue_affected(self.index.remove(key));
         self.secret_finalizer.plan_updated(key);

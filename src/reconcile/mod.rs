@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod observe;
 pub mod purchase_guard;
 pub mod report;
+pub mod slots;
 pub mod snapshot;
 pub mod state;
 
@@ -34,6 +35,7 @@ use crate::domain::run_state::{RunState, StepResult};
 use crate::text;
 use context::Context;
 use error::Error;
+use slots::Slot;
 use snapshot::PlanSnapshot;
 use state::{PlanState, ReconcileInputs};
 
@@ -41,6 +43,8 @@ use state::{PlanState, ReconcileInputs};
 const MAX_STEPS: usize = 40;
 /// How long to wait for a cache that does not have the operator's own write yet. The watch is usually faster.
 const CACHE_DELAY: Duration = Duration::from_secs(1);
+/// When to look again for a place for a plan whose requests to FIC hang.
+const WAIT_FOR_PLACE: Duration = Duration::from_secs(5);
 /// Changes trigger a reconcile of a plan no more often than this, however often a user makes them and whether or not the
 /// last reconcile was aborted.
 const TRIGGER_INTERVAL: Duration = Duration::from_secs(1);
@@ -49,13 +53,16 @@ const TRIGGER_INTERVAL: Duration = Duration::from_secs(1);
 ///
 /// It returns no error: a failure is either reported in the status, or retried.
 pub async fn reconcile(plan: PremiumSupportPlan, context: &Context) -> Option<Duration> {
+    let Some(mut slot) = context.slots.take(plan.metadata.uid.as_deref().unwrap_or_default()).await else {
+        return Some(jitter(WAIT_FOR_PLACE, 0.5));
+    };
     let started = Instant::now();
     let mut snapshot = PlanSnapshot::new(context, plan);
     let mut state = match due_state(context, &snapshot) {
         Due::Now(state) => *state,
         Due::Later(wait) => return wait,
     };
-    let outcome = run_steps(context, &mut snapshot, &mut state.memory).await;
+    let outcome = run_steps(context, &mut snapshot, &mut state.memory, &mut slot).await;
     let result = outcome.as_ref().map_or_else(Error::category, |_| "success");
     let wait = finish(context, &snapshot, state, outcome);
     context.metrics.record(result, started.elapsed());
@@ -140,7 +147,12 @@ struct Finished {
 }
 
 /// Decides and executes step by step. The next decision knows the result of each step.
-async fn run_steps(context: &Context, snapshot: &mut PlanSnapshot, memory: &mut Memory) -> Result<Finished, Error> {
+async fn run_steps(
+    context: &Context,
+    snapshot: &mut PlanSnapshot,
+    memory: &mut Memory,
+    slot: &mut Slot<'_>,
+) -> Result<Finished, Error> {
     let mut run = RunState::default();
     for _ in 0..MAX_STEPS {
         // The inputs of this decision. A write may return a change that no decision has considered yet.
@@ -154,7 +166,8 @@ async fn run_steps(context: &Context, snapshot: &mut PlanSnapshot, memory: &mut 
             memory,
             run: &run,
         });
-        let result = execute(context, snapshot, &step).await;
+        let executed = execute(context, snapshot, &step);
+        let result = if step.calls_fic() { slot.wait_for(executed).await } else { executed.await };
         if step.opens_record() && may_be_written(&result) {
             memory.mark_record_open();
         }

@@ -58,6 +58,23 @@ async fn tenant_whose_requests_hang_does_not_delay_another_tenant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_hanging_tenants_than_the_concurrency_do_not_hold_up_another_tenant() {
+    let flags = ["--concurrency=2", "--request-timeout=1m"];
+    let mut env = TestEnvironment::without_operator().await.with_flags(&flags);
+    env.create_secret().await;
+    env.start_operator().await;
+    for number in 0..6 {
+        env.tenant = new_tenant();
+        env.simulator.fault(Fault::on_tenant(&env.tenant, Kind::Hang { ms: None, effect_first: false }));
+        env.apply(&format!("hanging-{number}"), json!({})).await;
+    }
+    env.wait_for_requests("the requests that hang", |log| log.len() >= 6).await;
+    env.tenant = new_tenant();
+    env.apply("good", json!({})).await;
+    env.wait_for_reason("good", "Contracted").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn secret_shared_by_two_shards_keeps_its_finalizer_until_both_release_it() {
     let mut env = TestEnvironment::without_operator().await;
     env.create_secret().await;

@@ -6,7 +6,7 @@ use fic_support_operator::domain::error::{FicError, WriteOutcome};
 use fic_support_operator::domain::facts::{Marks, PlanFacts, Record, Reported};
 use fic_support_operator::domain::run_state::{CrdState, Recreation, SecretAbsence, StepResult};
 
-use crate::plan::{RunningReconcile, retains_contract, set_marks};
+use crate::plan::{Opening, RunningReconcile, retains_contract, set_marks};
 use crate::rules::calls_fic;
 use crate::state::{FicContract, ModelState};
 
@@ -99,7 +99,7 @@ impl ModelState {
                 StepResult::PlanRead
             }
             // The watch has delivered every record that was opened before that of this plan, and perhaps no later one.
-            Query::Holder if reconcile.opened && !reconcile.awaits_watch => {
+            Query::Holder if reconcile.opening == Opening::Delivered => {
                 let view = |other: usize| {
                     if other == number { Some(&reconcile.plan) } else { self.plans[other].cached.as_ref() }
                 };
@@ -137,9 +137,9 @@ impl ModelState {
             Command::AddSecretFinalizer => Ok(self.add_secret_finalizer(reconcile)),
             Command::OpenRecord => {
                 let written = self.write(number, reconcile, |plan| set_marks(plan, Marks::COMPLETE));
-                reconcile.opened = true;
-                let others = self.plans.iter().enumerate().filter(|(other, _)| *other != number);
-                reconcile.awaits_watch = others.into_iter().any(|(_, plan)| plan.cached != plan.object);
+                let mut others = self.plans.iter().enumerate().filter(|(other, _)| *other != number);
+                let awaits_watch = others.any(|(_, plan)| plan.cached != plan.object);
+                reconcile.opening = if awaits_watch { Opening::AwaitsWatch } else { Opening::Delivered };
                 Ok(if written { StepResult::RecordOpened.into() } else { StepOutcome::Ended })
             }
             Command::RestoreRecord { .. } => {

@@ -51,14 +51,22 @@ pub struct RunningReconcile {
     pub secret: SecretState,
     pub claim: Claim,
     pub run: RunState,
-    /// It opened the record of its plan.
-    pub opened: bool,
-    /// The watch has not delivered a change of another plan that came before that.
-    pub awaits_watch: bool,
+    /// Whether it opened the record of its plan.
+    pub opening: Opening,
     /// The reconcile started after its requeue interval, and has not read FIC yet.
     pub read_is_due: bool,
     /// A read of this reconcile returned an earlier state.
     pub had_stale_read: bool,
+}
+
+/// Whether a reconcile opened the record of its plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Opening {
+    No,
+    /// The watch has not delivered a change of another plan that came before.
+    AwaitsWatch,
+    /// The watch has delivered every change that came before.
+    Delivered,
 }
 
 /// A request in flight that was sent by a process that no longer leads.

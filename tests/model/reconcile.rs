@@ -10,7 +10,7 @@ use fic_support_operator::domain::write_state::{CONFIRMATIONS_REQUIRED, CreateSt
 use crate::budget::Budget;
 use crate::effects::{Fault, StepOutcome};
 use crate::events::{Events, Outcome};
-use crate::plan::{InFlight, RunningReconcile, SETTINGS};
+use crate::plan::{InFlight, Opening, RunningReconcile, SETTINGS};
 use crate::state::{ModelState, name};
 use crate::transitions::Transition;
 
@@ -210,8 +210,7 @@ impl ModelState {
             secret,
             claim,
             run,
-            opened: false,
-            awaits_watch: false,
+            opening: Opening::No,
             read_is_due: false,
             had_stale_read: false,
         };

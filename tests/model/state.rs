@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::budget::Budget;
 use crate::events::{Event, Events};
-use crate::plan::{InFlight, Plan};
+use crate::plan::{InFlight, Opening, Plan};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ModelState {
@@ -128,8 +128,10 @@ impl ModelState {
         let plan = &mut self.plans[number];
         plan.cached.clone_from(&plan.object);
         for (_, other) in self.plans.iter_mut().enumerate().filter(|(other, _)| *other != number) {
-            if let Some(reconcile) = &mut other.reconcile {
-                reconcile.awaits_watch = false;
+            if let Some(reconcile) = &mut other.reconcile
+                && reconcile.opening == Opening::AwaitsWatch
+            {
+                reconcile.opening = Opening::Delivered;
             }
         }
     }
