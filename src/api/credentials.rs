@@ -11,9 +11,11 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use secrecy::SecretString;
-use serde::de::{Error as _, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
+
+use crate::api::any_value::{self, AnyValue};
 
 /// The type that a Secret must have. It prevents a plan from making the operator read any other Secret.
 pub const SECRET_TYPE: &str = "fic.ntt.com/credentials";
@@ -48,7 +50,7 @@ pub enum SecretDefect {
     KeyMissing(&'static str),
     /// The value of this key is empty.
     KeyEmpty(&'static str),
-    /// The value of this key is not UTF-8 text.
+    /// The value of this key is not UTF-8 text, or cannot be decoded at all.
     NotUtf8(&'static str),
     /// The value of this key is longer than [`MAX_VALUE_LENGTH`].
     TooLong(&'static str),
@@ -92,9 +94,12 @@ impl Credentials {
 }
 
 /// The value of a key.
+///
+/// The API server stores only base64. Whatever it sends, the value is read: an error would end the watch of all Secrets.
 enum Value {
     Decoded(Zeroizing<Vec<u8>>),
     TooLong,
+    NotBase64,
 }
 
 /// Surrounding white space is not part of a value: it comes from an editor or from `echo` without `-n`. Nor is a byte
@@ -103,6 +108,7 @@ fn text<'a>(key: &'static str, value: Option<&'a Value>) -> Result<&'a str, Secr
     let bytes = match value.ok_or(SecretDefect::KeyMissing(key))? {
         Value::Decoded(bytes) => bytes,
         Value::TooLong => return Err(SecretDefect::TooLong(key)),
+        Value::NotBase64 => return Err(SecretDefect::NotUtf8(key)),
     };
     // UTF-16 without a byte order mark is valid UTF-8 too, but it contains NUL.
     let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
@@ -116,27 +122,25 @@ fn text<'a>(key: &'static str, value: Option<&'a Value>) -> Result<&'a str, Secr
     }
 }
 
+impl AnyValue<'_> for Value {
+    const OTHER: fn() -> Self = || Self::NotBase64;
+
+    fn text(encoded: &str) -> Self {
+        if encoded.len() > MAX_ENCODED_LENGTH {
+            return Self::TooLong;
+        }
+        // The capacity is what decoding needs, so that no copy remains where the buffer has grown.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(encoded.len() + 4));
+        match STANDARD.decode_vec(encoded, &mut bytes) {
+            Ok(()) => Self::Decoded(bytes),
+            Err(_) => Self::NotBase64,
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Base64;
-        impl Visitor<'_> for Base64 {
-            type Value = Value;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a base64-encoded string")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, encoded: &str) -> Result<Value, E> {
-                if encoded.len() > MAX_ENCODED_LENGTH {
-                    return Ok(Value::TooLong);
-                }
-                // The capacity is what decoding needs, so that no copy remains where the buffer has grown.
-                let mut bytes = Zeroizing::new(Vec::with_capacity(encoded.len() + 4));
-                STANDARD.decode_vec(encoded, &mut bytes).map_err(E::custom)?;
-                Ok(Value::Decoded(bytes))
-            }
-        }
-        deserializer.deserialize_str(Base64)
+        any_value::deserialize(deserializer)
     }
 }
 
@@ -144,18 +148,26 @@ fn no_data() -> SecretData {
     SecretData(Err(SecretDefect::KeyMissing("apiKey")))
 }
 
+impl<'de> AnyValue<'de> for SecretData {
+    const OTHER: fn() -> Self = no_data;
+
+    fn map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        let (mut api_key, mut api_secret) = (None, None);
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "apiKey" => api_key = map.next_value::<Option<Value>>()?,
+                "apiSecret" => api_secret = map.next_value::<Option<Value>>()?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(Self(Credentials::decode(api_key.as_ref(), api_secret.as_ref())))
+    }
+}
+
 impl<'de> Deserialize<'de> for SecretData {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Data {
-            api_key: Option<Value>,
-            api_secret: Option<Value>,
-        }
         // The error of serde would quote the data.
-        let data = Option::<Data>::deserialize(deserializer)
-            .map_err(|_| D::Error::custom("the data of the Secret cannot be decoded"))?;
-        Ok(data.map_or_else(no_data, |data| Self(Credentials::decode(data.api_key.as_ref(), data.api_secret.as_ref()))))
+        any_value::deserialize(deserializer).map_err(|_| D::Error::custom("the data of the Secret cannot be decoded"))
     }
 }
 
@@ -222,9 +234,9 @@ mod tests {
         assert_eq!(api_key("ü".repeat(513).as_bytes()), too_long);
         // It is not decoded, so it does not matter that it is not text.
         assert_eq!(api_key(&vec![0xff; 1_000_000]), too_long);
-        let value = |length: usize| serde_json::from_value::<Value>(json!("!".repeat(length)));
-        assert!(value(MAX_ENCODED_LENGTH).is_err(), "a value that is decoded must be base64");
-        assert!(matches!(value(MAX_ENCODED_LENGTH + 1), Ok(Value::TooLong)));
+        let value = |length: usize| serde_json::from_value::<Value>(json!("!".repeat(length))).expect("any value");
+        assert!(matches!(value(MAX_ENCODED_LENGTH), Value::NotBase64));
+        assert!(matches!(value(MAX_ENCODED_LENGTH + 1), Value::TooLong));
     }
 
     #[test]
@@ -244,6 +256,26 @@ mod tests {
             decode(&json!({ "apiKey": "/w==", "apiSecret": "eA==" })).err(),
             Some(SecretDefect::NotUtf8("apiKey"))
         );
+    }
+
+    /// An error would end the watch, and with it the reconciles of all plans.
+    #[test]
+    fn whatever_the_data_is_the_secret_is_decoded() {
+        for value in [
+            json!("!"),
+            json!("a2V5"[..3].to_owned()),
+            json!(1),
+            json!(-1),
+            json!(0.5),
+            json!(true),
+            json!([["eA=="]]),
+            json!({ "a": {} }),
+        ] {
+            let data = json!({ "apiKey": value, "apiSecret": "eA==" });
+            assert_eq!(decode(&data).err(), Some(SecretDefect::NotUtf8("apiKey")), "{value}");
+            assert!(decode(&json!({ "apiKey": "eA==", "apiSecret": "eA==", "other": value })).is_ok(), "{value}");
+            assert!(decode(&value).is_err(), "{value}");
+        }
     }
 
     #[test]

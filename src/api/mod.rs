@@ -1,5 +1,6 @@
 //! What users write and read: the custom resource, its conditions, and the credentials Secret.
 
+mod any_value;
 pub mod condition;
 pub mod crd;
 pub mod credentials;

@@ -51,6 +51,19 @@ async fn missing_or_empty_key_of_the_secret_is_named_in_the_message() {
     }
 }
 
+/// So the operator never sees one. It would read it as a value that is not text.
+#[tokio::test(flavor = "multi_thread")]
+async fn api_server_stores_no_secret_whose_data_is_not_base64() {
+    let env = TestEnvironment::without_operator().await;
+    for data in [json!({ "apiKey": "!" }), json!({ "apiKey": "a2V" }), json!({ "apiKey": 1 }), json!(["a2V5"])] {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "type": SECRET_TYPE, "metadata": { "name": SECRET }, "data": data,
+        });
+        let refused = env.kubectl_with("create", &["--validate=false"], &secret);
+        assert!(refused.as_ref().is_err_and(|error| error.contains("BadRequest")), "{refused:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rejected_credentials_stall_the_plan_until_the_secret_changes() {
     let mut env = TestEnvironment::without_operator().await.with_flags(&["--resync-interval=1h"]);
