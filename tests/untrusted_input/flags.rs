@@ -16,6 +16,8 @@ fn flag() -> impl Strategy<Value = String> {
         "--label-selector",
         "--poll-interval",
         "--resync-interval",
+        "--loss-patience",
+        "--max-recreations-per-hour",
         "--operation-timeout",
         "--request-timeout",
         "--fic-requests-per-second",
