@@ -14,10 +14,8 @@ fn status(code: u16) -> Kind {
 
 /// Every List fails until the plan reports `reason`. Then List succeeds again and the operator creates the contract.
 async fn check_list_error(kind: Kind, reason: &str, progress: &str) {
-    let mut env = TestEnvironment::without_operator().await.with_flags(&["--resync-interval=500ms"]);
-    env.create_secret().await;
+    let env = TestEnvironment::with_operator_flags(&["--resync-interval=500ms"]).await;
     env.simulator.fault(Fault::always(Call::List, &env.tenant, kind));
-    env.start_operator().await;
     env.apply("premium", json!({})).await;
     let plan = env.wait_for_reason("premium", reason).await;
     assert_eq!(ready(&plan).unwrap().status, "False");
@@ -95,9 +93,7 @@ async fn retry_after_is_honoured_even_if_the_user_requests_a_reconcile() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ready_plan_becomes_unknown_only_after_repeated_failures() {
-    let mut env = TestEnvironment::without_operator().await.with_flags(&["--resync-interval=1s"]);
-    env.create_secret().await;
-    env.start_operator().await;
+    let env = TestEnvironment::with_operator_flags(&["--resync-interval=1s"]).await;
     env.apply("premium", json!({})).await;
     env.wait_for_reason("premium", "Contracted").await;
     env.simulator.fault(Fault::on_tenant(&env.tenant, status(503)));
@@ -112,23 +108,26 @@ async fn ready_plan_becomes_unknown_only_after_repeated_failures() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_refused_read_does_not_stall_a_ready_plan_and_a_second_one_does() {
-    let env = TestEnvironment::with_operator().await;
-    env.apply("premium", json!({})).await;
-    env.wait_for_reason("premium", "Contracted").await;
-    env.simulator.fault(Fault::once(Call::Show, &env.tenant, status(403)));
-    let refusals = |count: usize| {
-        move |log: &[Entry]| {
-            let refused = log.iter().filter(|entry| entry.status == Some(403)).count();
+    // A refused token is replaced once before the read counts as refused.
+    for (code, times, reason) in
+        [(400, 1, "RequestRejected"), (401, 2, "PermissionDenied"), (403, 1, "PermissionDenied")]
+    {
+        let env = TestEnvironment::with_operator().await;
+        env.apply("premium", json!({})).await;
+        env.wait_for_reason("premium", "Contracted").await;
+        env.simulator.fault(Fault { times: Some(times), ..Fault::always(Call::Show, &env.tenant, status(code)) });
+        let refused_and_answered = |log: &[Entry]| {
+            let refused = log.iter().filter(|entry| entry.status == Some(code)).count();
             let last_succeeded = log.last().is_some_and(|entry| entry.status == Some(200));
-            refused == count && last_succeeded
-        }
-    };
-    env.wait_for_requests("a refused read, and another one", refusals(1)).await;
-    assert_eq!(env.event_reasons("premium").await, ["Purchased", "Contracted"]);
-    env.simulator.fault(Fault::always(Call::Show, &env.tenant, status(403)));
-    env.wait_for_reason("premium", "PermissionDenied").await;
-    env.simulator.clear_faults();
-    env.wait_for_reason("premium", "Contracted").await;
+            refused == usize::try_from(times).unwrap() && last_succeeded
+        };
+        env.wait_for_requests("a refused read, and another one", refused_and_answered).await;
+        assert_eq!(env.event_reasons("premium").await, ["Purchased", "Contracted"], "{code}");
+        env.simulator.fault(Fault::always(Call::Show, &env.tenant, status(code)));
+        env.wait_for_reason("premium", reason).await;
+        env.simulator.clear_faults();
+        env.wait_for_reason("premium", "Contracted").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,11 +159,8 @@ async fn failed_create_is_reported_with_the_message_from_fic() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operation_timeout_is_reported_until_the_operation_completes() {
-    let mut env =
-        TestEnvironment::without_operator().await.with_flags(&["--operation-timeout=1s", "--resync-interval=500ms"]);
+    let env = TestEnvironment::with_operator_flags(&["--operation-timeout=1s", "--resync-interval=500ms"]).await;
     env.simulator.set(|settings| settings.processing_ms = 600_000);
-    env.create_secret().await;
-    env.start_operator().await;
     env.apply("premium", json!({})).await;
     let plan = env.wait_for_reason("premium", "OperationTimedOut").await;
     assert!(condition(&plan, "Stalled").is_some());

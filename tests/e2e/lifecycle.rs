@@ -103,9 +103,7 @@ async fn create_without_effect_is_sent_again_after_several_reads() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn annotation_triggers_a_reconcile() {
-    let mut env = TestEnvironment::without_operator().await.with_flags(&["--resync-interval=1h"]);
-    env.create_secret().await;
-    env.start_operator().await;
+    let env = TestEnvironment::with_operator_flags(&["--resync-interval=1h"]).await;
     env.apply("premium", json!({})).await;
     env.wait_for_reason("premium", "Contracted").await;
     env.simulator.portal(&env.tenant, &Action::SetMenu("GoldPlan".into()));
@@ -116,9 +114,7 @@ async fn annotation_triggers_a_reconcile() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requested_reconciles_happen_at_most_once_a_second() {
-    let mut env = TestEnvironment::without_operator().await.with_flags(&["--resync-interval=1h"]);
-    env.create_secret().await;
-    env.start_operator().await;
+    let env = TestEnvironment::with_operator_flags(&["--resync-interval=1h"]).await;
     env.apply("premium", json!({})).await;
     env.wait_for_reason("premium", "Contracted").await;
     let before = env.simulator.log().len();

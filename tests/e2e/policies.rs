@@ -166,9 +166,7 @@ async fn suspended_plan_keeps_its_conditions_and_stays_while_it_is_deleted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn contract_out_of_sight_is_lost_only_after_the_patience() {
-    let mut env = TestEnvironment::without_operator().await.with_flags(&["--loss-patience=1h"]);
-    env.create_secret().await;
-    env.start_operator().await;
+    let env = TestEnvironment::with_operator_flags(&["--loss-patience=1h"]).await;
     env.apply("premium", json!({})).await;
     env.wait_for_reason("premium", "Contracted").await;
     env.simulator.fault(Fault::always(Call::List, &env.tenant, Kind::WrongAbsence));
@@ -185,9 +183,7 @@ async fn contract_out_of_sight_is_lost_only_after_the_patience() {
 /// Many contracts that are gone at once are more likely a fault than a wish to buy them all again.
 #[tokio::test(flavor = "multi_thread")]
 async fn purchase_guard_holds_recreations_back_until_a_person_approves_them() {
-    let mut env = TestEnvironment::without_operator().await.with_flags(&["--max-recreations-per-hour=1"]);
-    env.create_secret().await;
-    env.start_operator().await;
+    let mut env = TestEnvironment::with_operator_flags(&["--max-recreations-per-hour=1"]).await;
     let plans = ["one", "two", "three"].map(|name| (name, new_tenant()));
     for (name, tenant) in &plans {
         env.apply_in(&env.namespace, name, tenant, json!({})).await;

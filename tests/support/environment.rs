@@ -52,7 +52,12 @@ pub fn new_tenant() -> String {
 impl TestEnvironment {
     /// A namespace and a simulator on the shared control plane, with a Secret and a running operator.
     pub async fn with_operator() -> Self {
-        let mut env = Self::without_operator().await;
+        Self::with_operator_flags(&[]).await
+    }
+
+    /// The same, and the operator has these flags in addition.
+    pub async fn with_operator_flags(flags: &[&str]) -> Self {
+        let mut env = Self::without_operator().await.with_flags(flags);
         env.create_secret().await;
         env.start_operator().await;
         env
