@@ -17,4 +17,5 @@ mod schema_change;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use all of this module; these tests use a part")]
 mod support;
+mod two_clusters;
 mod uninstall;
