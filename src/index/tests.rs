@@ -79,3 +79,59 @@ fn a_plan_without_its_last_finalizer_is_deleted() {
     assert_eq!(index.put(&deleted).secrets, [key("secret")]);
     assert_eq!(index.get(&key("a")), None);
 }
+
+/// A list may bring another plan of the same name, without the deletion of the first.
+#[test]
+fn nothing_of_a_plan_stays_when_another_one_of_the_same_name_appears() {
+    let mut registry = crate::metrics::registry();
+    let index = Index::new(PlanMetrics::register(&mut registry));
+    let mut first = plan("a", 1, true);
+    first.status = serde_json::from_value(json!({ "conditions": [{
+        "type": "Ready", "status": "False", "reason": "Processing", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }] }))
+    .ok();
+    index.put(&first);
+    index.put(&plan("b", 2, false));
+    index.set_create_open(&key("a"), "uid-a", true);
+    let mut second = plan("a", 3, false);
+    second.metadata.uid = Some("another".into());
+    second.spec.tenant_id = "2".repeat(32);
+    second.spec.credentials_secret_ref.name = "other".into();
+    let affected = index.put(&second);
+    assert_eq!((affected.plans, affected.secrets), (vec![key("b")], vec![key("secret")]));
+    assert!(!index.is_create_open(&key("a"), "another"));
+    assert_eq!(index.claim(&key("b"), &"1".repeat(32)), Claim::Ours);
+    assert_eq!(index.plans_of_secret(&key("secret")), [key("b")]);
+    let metrics = crate::metrics::text(&registry).expect("the metrics are encoded");
+    assert!(metrics.contains("fic_operator_plans{reason=\"Processing\"} 0"), "{metrics}");
+    index.remove(&key("a"));
+    index.remove(&key("b"));
+    let inner = index.lock();
+    assert!(inner.plans.is_empty() && inner.by_tenant.is_empty() && inner.by_secret.is_empty());
+}
+
+/// A replica that loses the lead and regains it has a new index.
+#[test]
+fn plans_are_counted_once_after_the_lead_was_lost_and_regained() {
+    let mut registry = crate::metrics::registry();
+    let metrics = PlanMetrics::register(&mut registry);
+    let mut reported = plan("a", 1, true);
+    reported.status = serde_json::from_value(json!({ "conditions": [{
+        "type": "Ready", "status": "True", "reason": "Contracted", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }] }))
+    .ok();
+    let contracted = |registry| {
+        let text = crate::metrics::text(registry).expect("the metrics are encoded");
+        let line = text.lines().find_map(|line| line.strip_prefix("fic_operator_plans{reason=\"Contracted\"} "));
+        line.map(str::to_owned)
+    };
+    for _ in 0..2 {
+        let index = Index::new(metrics.clone());
+        index.put(&reported);
+        index.put_undecodable(key("b"));
+        assert_eq!(contracted(&registry).as_deref(), Some("1"));
+        drop(index);
+        assert_eq!(contracted(&registry), None, "a replica that does not lead counts no plans");
+        assert!(crate::metrics::text(&registry).expect("text").contains("fic_operator_undecodable_plans 0"));
+    }
+}

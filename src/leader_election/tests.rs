@@ -273,6 +273,16 @@ async fn lease_is_held_until_the_renew_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_monotonic_clock_alone_decides_after_the_wall_clock_was_set_back() {
+    let hold = LeaseHold::default();
+    let started_wall = SystemTime::now() + Duration::from_hours(24);
+    hold.set(Some(Renewal { started: Instant::now(), started_wall }));
+    assert!(hold.holds_lease());
+    advance(RENEW_DEADLINE).await;
+    assert!(!hold.holds_lease());
+}
+
+#[tokio::test(start_paused = true)]
 async fn lease_is_not_held_after_the_machine_slept_past_the_renew_deadline() {
     let hold = LeaseHold::default();
     let started_wall = SystemTime::now() - RENEW_DEADLINE;

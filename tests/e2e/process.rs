@@ -93,6 +93,26 @@ async fn second_replica_is_ready_and_leads_after_the_first_terminates() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_each_plan_once_after_the_lead_was_lost_and_regained() {
+    let mut env = TestEnvironment::without_operator().await.with_leader_election();
+    env.create_secret().await;
+    env.start_operator().await;
+    env.apply("premium", json!({})).await;
+    env.wait_for_reason("premium", "Contracted").await;
+    let address = env.operator().http_address();
+    let contracted = async || {
+        let metrics = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
+        let value = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+        (value("fic_operator_leader "), value("fic_operator_plans{reason=\"Contracted\"} "))
+    };
+    let is = |leader: &str, plans: Option<&str>| (Some(leader.to_owned()), plans.map(str::to_owned));
+    env.wait_until("the plan to be counted", || async { contracted().await == is("1", Some("1")) }).await;
+    env.kubectl(&["delete", "lease", "fic-support-operator"]);
+    env.wait_until("a standby replica to count nothing", || async { contracted().await == is("0", None) }).await;
+    env.wait_until("the plan to be counted once", || async { contracted().await == is("1", Some("1")) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn health_readiness_and_metrics_are_served() {
     let mut env = TestEnvironment::with_operator().await;
     env.apply("premium", json!({})).await;
