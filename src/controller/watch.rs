@@ -68,7 +68,7 @@ fn plan_applied(context: &Context, guard: &WatchedPlan) {
                 error = %text::sanitize_message(&invalid.error, &[]),
                 "cannot decode this plan; the operator does not change it and continues with the others"
             );
-            context.index.put_undecodable(key);
+            context.plan_undecodable(key, guard.meta().uid.as_deref());
         }
     }
 }

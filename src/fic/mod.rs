@@ -62,7 +62,7 @@ pub struct Endpoints {
 /// Whether this replica may send a write request at this moment.
 pub type MaySend<'a> = &'a (dyn Fn() -> bool + Send + Sync);
 
-/// A write request was not sent because this replica does not hold the lease.
+/// A write request was not sent: `may_send` returned false, usually because this replica does not hold the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("this replica does not hold the lease")]
 pub struct NotLeader;

@@ -1,7 +1,7 @@
 //! *Act*: executes one [`Command`], by one write to the API server or to FIC, and writes the status.
 //!
 //! A write carries the version of the object that it was decided on, so that a decision on a stale cache fails. The
-//! exception is the status that records a purchase. A replica that may not hold the lease any more writes nothing but
+//! exception is the id of a purchase. A replica that may not hold the lease any more writes nothing but
 //! Events.
 
 use kube::ResourceExt;
@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 
 use crate::api::plan::{CONTRACT_FINALIZER, OWNER_UID};
+use crate::domain::contract::ContractId;
 use crate::domain::decide::{Command, RecordChange, ReleaseReason, StatusChange};
 use crate::domain::run_state::StepResult;
+use crate::fic::NotLeader;
 use crate::reconcile::context::Context;
 use crate::reconcile::error::Error;
 use crate::reconcile::snapshot::PlanSnapshot;
@@ -22,7 +24,9 @@ use crate::reconcile::{event, report};
 /// # Errors
 /// When the command was not executed, or it is not known whether it was.
 pub async fn execute(context: &Context, snapshot: &mut PlanSnapshot, command: &Command) -> Result<StepResult, Error> {
-    let may_send = || context.leadership.holds_lease();
+    let (key, uid) = (snapshot.key.clone(), snapshot.uid().to_owned());
+    let may_send = || context.may_send(&key, &uid);
+    let not_sent = |_: NotLeader| if context.leadership.holds_lease() { Error::Gone } else { Error::NotLeader };
     match command {
         Command::AddSecretFinalizer => add_secret_finalizer(context, snapshot).await,
         Command::OpenRecord => open_record(context, snapshot).await,
@@ -31,12 +35,13 @@ pub async fn execute(context: &Context, snapshot: &mut PlanSnapshot, command: &C
         Command::ObserveSpec => observe_spec(context, snapshot).await,
         Command::Create => {
             info!(plan = %snapshot.key, tenant = snapshot.plan.spec.tenant_id, "creating the contract");
-            let outcome = context.fic.create(snapshot.access()?, snapshot.facts.menu, &may_send).await?;
-            Ok(StepResult::Created(outcome))
+            let outcome = context.fic.create(snapshot.access()?, snapshot.facts.menu, &may_send).await;
+            Ok(StepResult::Created(outcome.map_err(not_sent)?))
         }
         Command::Delete(id) => {
             info!(plan = %snapshot.key, tenant = snapshot.plan.spec.tenant_id, contract = %id, "deleting the contract");
-            Ok(StepResult::Deleted(context.fic.delete(snapshot.access()?, id, &may_send).await?))
+            let outcome = context.fic.delete(snapshot.access()?, id, &may_send).await;
+            Ok(StepResult::Deleted(outcome.map_err(not_sent)?))
         }
     }
 }
@@ -115,11 +120,14 @@ async fn patch_marks(
 /// Writes `observedGeneration`, and nothing else of the status.
 async fn observe_spec(context: &Context, snapshot: &mut PlanSnapshot) -> Result<StepResult, Error> {
     let status = json!({ "observedGeneration": snapshot.plan.metadata.generation });
-    patch_status(context, snapshot, &RecordChange::Keep, &status).await?;
+    patch_status(context, snapshot, Version::Decided, &status).await?;
     Ok(StepResult::SpecObserved)
 }
 
 /// Writes the status if it differs from the current one, and publishes the Events of the change.
+///
+/// It carries the version that it was decided on. The id of a purchase is written whatever else changed: the contract
+/// belongs to the plan in any case.
 ///
 /// # Errors
 /// When the status was not written, or it is not known whether it was.
@@ -128,14 +136,26 @@ pub async fn write_status(
     snapshot: &mut PlanSnapshot,
     change: &StatusChange,
 ) -> Result<Option<StepResult>, Error> {
-    let status = report::status(&snapshot.plan, change, context.clock.moment());
-    if snapshot.plan.status.as_ref() != Some(&status) {
-        let events = report::events(&snapshot.plan, change, context.clock.moment());
-        patch_status(context, snapshot, &change.record, &json!(status)).await?;
-        debug!(plan = %snapshot.key, reason = change.state.reason().as_str(), "wrote the status");
-        for event in events {
-            event::publish(context, &snapshot.plan, event).await;
+    match (write_if_changed(context, snapshot, change).await, &change.record) {
+        (Err(Error::Conflict), RecordChange::Purchased(id)) => {
+            let decided_on = snapshot.plan.metadata.generation;
+            record_purchase(context, snapshot, id).await?;
+            // A changed spec is another decision, which the watch triggers. In another shard it is that of another operator.
+            let is_same = snapshot.plan.metadata.generation == decided_on;
+            if is_same && context.is_known(&snapshot.key, snapshot.uid()) {
+                let rest = StatusChange { record: RecordChange::Keep, ..change.clone() };
+                write_if_changed(context, snapshot, &rest).await?;
+            }
         }
+        (
+            written,
+            RecordChange::Keep
+            | RecordChange::Purchased(_)
+            | RecordChange::Adopted(_)
+            | RecordChange::Watched(_)
+            | RecordChange::Forget
+            | RecordChange::Lost(_),
+        ) => written?,
     }
     Ok(match &change.record {
         RecordChange::Purchased(_) | RecordChange::Adopted(_) | RecordChange::Watched(_) => {
@@ -147,23 +167,50 @@ pub async fn write_status(
     })
 }
 
-/// The id of a purchase is written whatever else changed: the contract belongs to the plan in any case. Every other
-/// status carries the version that it was decided on.
+async fn write_if_changed(context: &Context, snapshot: &mut PlanSnapshot, change: &StatusChange) -> Result<(), Error> {
+    let status = report::status(&snapshot.plan, change, context.clock.moment());
+    if snapshot.plan.status.as_ref() != Some(&status) {
+        let events = report::events(&snapshot.plan, change, context.clock.moment());
+        patch_status(context, snapshot, Version::Decided, &json!(status)).await?;
+        debug!(plan = %snapshot.key, reason = change.state.reason().as_str(), "wrote the status");
+        for event in events {
+            event::publish(context, &snapshot.plan, event).await;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the id of a purchase and nothing else: the rest may be older than what another controller, or the operator of
+/// another shard, has written meanwhile.
+async fn record_purchase(context: &Context, snapshot: &mut PlanSnapshot, id: &ContractId) -> Result<(), Error> {
+    let status = json!({ "id": id.as_str(), "ownerUID": snapshot.plan.metadata.uid });
+    patch_status(context, snapshot, Version::Any, &status).await?;
+    if let Some(event) = report::record_event(&RecordChange::Purchased(id.clone())) {
+        event::publish(context, &snapshot.plan, event).await;
+    }
+    Ok(())
+}
+
+/// The version of the plan that a write is for.
+#[derive(Clone, Copy)]
+enum Version {
+    /// The one that it was decided on.
+    Decided,
+    /// Whatever it is now.
+    Any,
+}
+
 async fn patch_status(
     context: &Context,
     snapshot: &mut PlanSnapshot,
-    record: &RecordChange,
+    version: Version,
     status: &Value,
 ) -> Result<(), Error> {
     context.require_lease()?;
     let mut metadata = json!({ "uid": snapshot.plan.metadata.uid });
-    match record {
-        RecordChange::Purchased(_) => {}
-        RecordChange::Keep
-        | RecordChange::Adopted(_)
-        | RecordChange::Watched(_)
-        | RecordChange::Forget
-        | RecordChange::Lost(_) => metadata["resourceVersion"] = json!(snapshot.plan.metadata.resource_version),
+    match version {
+        Version::Decided => metadata["resourceVersion"] = json!(snapshot.plan.metadata.resource_version),
+        Version::Any => {}
     }
     let patch = json!({ "metadata": metadata, "status": status });
     let plans = context.plans(&snapshot.key.namespace);

@@ -71,14 +71,44 @@ impl Context {
         if self.leadership.holds_lease() { Ok(()) } else { Err(Error::NotLeader) }
     }
 
+    /// Whether a request that changes a contract of this plan may be sent: this replica holds the lease, and the plan was
+    /// neither deleted nor moved to another shard, as far as the cache shows.
+    pub(super) fn may_send(&self, key: &ObjectKey, uid: &str) -> bool {
+        self.leadership.holds_lease() && self.is_known(key, uid)
+    }
+
+    /// Whether the cache has this plan, and not only another one of the same name.
+    pub(super) fn is_known(&self, key: &ObjectKey, uid: &str) -> bool {
+        self.index.uid(key).as_deref() == Some(uid)
+    }
+
     /// The plans of a namespace.
     pub(super) fn plans(&self, namespace: &str) -> Api<PremiumSupportPlan> {
         Api::namespaced(self.client.clone(), namespace)
     }
 
-    /// Publishes a plan from a watch event.
+    /// Publishes a plan from a watch event. A list may bring another plan of the same name, without the deletion of the
+    /// first.
     pub fn plan_watched(&self, plan: &PremiumSupportPlan) {
+        let key = ObjectKey::of(plan);
+        let former = self.index.uid(&key);
         self.publish(self.index.put(plan), plan);
+        if let Some(former) = former.filter(|former| !self.is_known(&key, former)) {
+            self.forget(&former);
+        }
+    }
+
+    fn forget(&self, uid: &str) {
+        self.states.remove(uid);
+        self.slots.forget(uid);
+    }
+
+    /// Marks a plan as undecodable. What is known of another plan of the same name is of no use any more.
+    pub fn plan_undecodable(&self, key: ObjectKey, uid: Option<&str>) {
+        if self.index.uid(&key).is_some_and(|known| Some(&*known) != uid) {
+            self.plan_deleted(&key);
+        }
+        self.index.put_undecodable(key);
     }
 
     /// Publishes a plan as returned by a write or a live read.
@@ -104,8 +134,7 @@ impl Context {
     /// Removes a deleted plan.
     pub fn plan_deleted(&self, key: &ObjectKey) {
         if let Some(uid) = self.index.uid(key) {
-            self.states.remove(&uid);
-            self.slots.forget(&uid);
+            self.forget(&uid);
         }
         self.triggers.enqueue_affected(self.index.remove(key));
         self.secret_finalizer.plan_updated(key);

@@ -4,7 +4,6 @@
 use strum::IntoStaticStr;
 use thiserror::Error;
 
-use crate::fic::NotLeader;
 use crate::secret_finalizer;
 use crate::text;
 
@@ -15,8 +14,8 @@ pub enum Error {
     /// An object changed since it was read. The watch returns the change.
     #[error("the object changed since it was read")]
     Conflict,
-    /// The plan was deleted.
-    #[error("the plan was deleted")]
+    /// The plan was deleted, or moved to another shard.
+    #[error("the plan was deleted, or does not match --label-selector any more")]
     Gone,
     /// The finalizer of the Secret is being removed.
     #[error("the finalizer of the Secret is being removed")]
@@ -85,11 +84,5 @@ impl From<secret_finalizer::Error> for Error {
             secret_finalizer::Error::NotLeader => Self::NotLeader,
             secret_finalizer::Error::Kubernetes(error) => error.into(),
         }
-    }
-}
-
-impl From<NotLeader> for Error {
-    fn from(_: NotLeader) -> Self {
-        Self::NotLeader
     }
 }

@@ -77,7 +77,7 @@ pub fn after_panic(plan: PremiumSupportPlan, context: &Context, started: Instant
     let before = context.states.get(uid);
     let memory = match &before {
         Some(state) => state.memory.after_panic(&snapshot.facts, now),
-        None => Memory::new(&snapshot.facts, now),
+        None => Memory::new(&snapshot.facts, now).after_panic(&snapshot.facts, now),
     };
     context.secret_finalizer.end_use(&snapshot.key, true);
     context.set_create_open(&snapshot.key, uid, memory.create.is_open_here());
@@ -85,10 +85,8 @@ pub fn after_panic(plan: PremiumSupportPlan, context: &Context, started: Instant
     error!(plan = %snapshot.key, ?wait, "the reconcile panicked, retrying with backoff; please report this bug");
     let written_version = before.map_or(0, |state| state.written_version);
     let inputs = Some(snapshot.inputs());
-    context.states.put(
-        uid,
-        PlanState { memory, inputs, started_at: now, due_at: Some(now.saturating_add(wait)), written_version },
-    );
+    let due_at = Some(now.saturating_add(wait));
+    store(context, &snapshot, PlanState { memory, inputs, started_at: now, due_at, written_version });
     context.metrics.record("panic", started.elapsed());
     Some(wait)
 }
@@ -105,7 +103,9 @@ fn due_state(context: &Context, snapshot: &PlanSnapshot) -> Due {
     let now = context.clock.uptime();
     let Some(mut state) = context.states.get(snapshot.uid()) else {
         let mut memory = Memory::new(&snapshot.facts, now);
-        if snapshot.facts.record == Record::Open && context.index.changed_since_sync(snapshot.version()) {
+        // The operator of another shard does not stop when this one starts, and may have had the plan until now.
+        let may_be_foreign = context.scope.is_shard() || context.index.changed_since_sync(snapshot.version());
+        if snapshot.facts.record == Record::Open && may_be_foreign {
             memory.expect_other_process(&context.settings, now);
         }
         return Due::Now(Box::new(PlanState {
@@ -243,13 +243,18 @@ fn finish(
     };
     state.due_at = wait.map(|wait| context.clock.uptime().saturating_add(wait));
     state.written_version = snapshot.version().unwrap_or(0).max(state.written_version);
+    store(context, snapshot, state);
+    wait
+}
+
+/// Stores the state of a plan, unless the plan was deleted meanwhile: nothing would remove the state any more.
+fn store(context: &Context, snapshot: &PlanSnapshot, state: PlanState) {
     let uid = snapshot.uid();
-    if context.index.uid(&snapshot.key).as_deref() == Some(uid) {
+    if context.is_known(&snapshot.key, uid) {
         context.states.put(uid, state);
     } else {
         context.states.remove(uid);
     }
-    wait
 }
 
 fn wait_of(context: &Context, memory: &Memory, requeue: Requeue) -> Option<Duration> {
@@ -285,3 +290,6 @@ fn wait_after_error(snapshot: &PlanSnapshot, memory: &mut Memory, error: &Error)
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,7 @@ async fn read_secret_absence(context: &Context, snapshot: &PlanSnapshot) -> Resu
 
 /// Reads this plan.
 async fn read_plan(context: &Context, snapshot: &mut PlanSnapshot) -> Result<StepResult, Error> {
+    require_shard(context, snapshot).await?;
     let plan = context.plans(&snapshot.key.namespace).get_opt(&snapshot.key.name).await?;
     let is_same = |plan: &PremiumSupportPlan| plan.metadata.uid == snapshot.plan.metadata.uid;
     let current = plan.filter(is_same).ok_or(Error::Gone)?;
@@ -94,6 +95,7 @@ fn holder_in_cache(context: &Context, snapshot: &mut PlanSnapshot) -> Result<Cla
 async fn list_holder(context: &Context, snapshot: &mut PlanSnapshot) -> Result<Claim, Error> {
     let of_tenant = ListParams::default().fields(&format!("spec.tenantID={}", snapshot.plan.spec.tenant_id));
     let uid = snapshot.plan.metadata.uid.clone();
+    require_shard(context, snapshot).await?;
     let (mut contenders, mut current) = (Vec::new(), None);
     for api in context.scope.apis::<WatchedPlan>(&context.client) {
         list_pages(&api, &of_tenant, |guard| {
@@ -129,6 +131,17 @@ fn replace_by_current(
     }
     snapshot.replace_plan(context, current);
     Ok(())
+}
+
+/// Requires that the plan is still in the shard of this operator. From the moment it is not, the operator of the other
+/// shard buys and abolishes.
+async fn require_shard(context: &Context, snapshot: &PlanSnapshot) -> Result<(), Error> {
+    let Some(selector) = &context.scope.label_selector else { return Ok(()) };
+    let api = Api::<PartialObjectMeta<PremiumSupportPlan>>::namespaced(context.client.clone(), &snapshot.key.namespace);
+    let of_shard = ListParams::default().labels(selector).fields(&format!("metadata.name={}", snapshot.key.name));
+    let found = api.list_metadata(&of_shard).await?;
+    let is_found = found.items.iter().any(|plan| plan.metadata.uid == snapshot.plan.metadata.uid);
+    if is_found { Ok(()) } else { Err(Error::Gone) }
 }
 
 async fn read_crd(context: &Context) -> Result<CrdState, Error> {

@@ -120,7 +120,9 @@ pub fn events(plan: &PremiumSupportPlan, change: &StatusChange, moment: Moment) 
     events
 }
 
-fn record_event(record: &RecordChange) -> Option<PlanEvent> {
+/// The Event of a change of the record.
+#[must_use]
+pub fn record_event(record: &RecordChange) -> Option<PlanEvent> {
     let normal = |reason, note, action| Some(PlanEvent { type_: EventType::Normal, reason, note, action });
     match record {
         RecordChange::Keep | RecordChange::Watched(_) | RecordChange::Forget => None,

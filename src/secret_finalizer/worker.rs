@@ -24,6 +24,17 @@ use crate::text;
 /// The longest wait before a failed release is retried: plans may be waiting for its outcome.
 const LONGEST_RETRY: Duration = Duration::from_mins(1);
 
+/// How the plans of all shards use a Secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum LiveUse {
+    /// No plan uses it.
+    Unused,
+    /// A plan of another shard has no record, and may be about to open one.
+    MayBegin,
+    /// A plan with a record refers to it, or may.
+    Used,
+}
+
 /// Checks the Secrets from the queue until this replica stops leading. A shard does not see all plans, and lists them
 /// before each release.
 pub async fn run(finalizer: Arc<SecretFinalizer>, mut queue: UnboundedReceiver<ObjectKey>, is_shard: bool) {
@@ -60,9 +71,12 @@ pub async fn run(finalizer: Arc<SecretFinalizer>, mut queue: UnboundedReceiver<O
 /// Removes the finalizer, unless a plan of another shard uses the Secret.
 async fn release(finalizer: &SecretFinalizer, key: &ObjectKey, secret: &CredentialsSecret, is_shard: bool) -> Outcome {
     if is_shard {
-        match finalizer.is_used_by_any(key).await {
-            Ok(true) => return Outcome::InUse,
-            Ok(false) => {}
+        let is_deleting = secret.metadata.deletion_timestamp.is_some();
+        match finalizer.use_by_any(key).await {
+            Ok(LiveUse::Used) => return Outcome::InUse,
+            // Nothing triggers a check when that plan goes, so it is retried. Nothing is bought with a deleted Secret.
+            Ok(LiveUse::MayBegin) if !is_deleting => return Outcome::NotSent,
+            Ok(LiveUse::MayBegin | LiveUse::Unused) => {}
             Err(error) => {
                 debug!(secret = %key, error = %text::error_chain(&error), "could not list the plans, retrying with backoff");
                 return Outcome::NotSent;
@@ -101,18 +115,25 @@ impl SecretFinalizer {
         self.lock().releases.end(secret, outcome);
     }
 
-    /// Whether any plan of the namespace with a record refers to the Secret, whatever its labels, according to a
-    /// live list. A plan that cannot be decoded may.
-    async fn is_used_by_any(&self, secret: &ObjectKey) -> Result<bool, kube::Error> {
+    /// How the plans of the namespace use the Secret, whatever their labels, according to a live list. A plan that cannot
+    /// be decoded may use it. So may a plan without a record that this operator does not know: its own operator may have
+    /// seen the finalizer, and be about to open the record.
+    async fn use_by_any(&self, secret: &ObjectKey) -> Result<LiveUse, kube::Error> {
         let api = Api::<DeserializeGuard<PremiumSupportPlan>>::namespaced(self.client.clone(), &secret.namespace);
-        let mut is_used = false;
+        let mut found = LiveUse::Unused;
         list_pages(&api, &ListParams::default(), |guard| {
-            is_used |= match &guard.0 {
-                Ok(plan) => Record::of(plan).is_present() && ObjectKey::of_secret(plan) == *secret,
-                Err(_) => true,
+            let of_plan = match &guard.0 {
+                Ok(plan) if ObjectKey::of_secret(plan) != *secret => LiveUse::Unused,
+                Ok(plan) if Record::of(plan).is_present() => LiveUse::Used,
+                Ok(plan) if self.index.uid(&ObjectKey::of(plan)).as_deref() == plan.metadata.uid.as_deref() => {
+                    LiveUse::Unused
+                }
+                Ok(_) => LiveUse::MayBegin,
+                Err(_) => LiveUse::Used,
             };
+            found = found.max(of_plan);
         })
         .await?;
-        Ok(is_used)
+        Ok(found)
     }
 }

@@ -16,6 +16,7 @@ mod process;
 mod record;
 mod schema;
 mod scope;
+mod shards;
 mod start_checks;
 #[path = "../support/mod.rs"]
 mod support;

@@ -67,6 +67,30 @@ async fn copy_in_another_cluster_neither_takes_nor_abolishes_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn copy_in_another_namespace_of_the_operator_neither_takes_nor_abolishes_the_contract() {
+    let mut env = TestEnvironment::without_operator().await;
+    let second = format!("{}-2", env.namespace);
+    env.create_namespace(&second).await;
+    env.create_secret_in(&second).await;
+    env.create_secret().await;
+    env.set_flags(&[&format!("--watch-namespace={second}")]);
+    env.start_operator().await;
+    env.apply("premium", json!({})).await;
+    let original = env.wait_for_reason("premium", "Contracted").await;
+    let copies = env.plans_in(&second);
+    let copy = serde_json::from_value(copy_of(&original)).unwrap();
+    copies.create(&PostParams::default(), &copy).await.unwrap();
+    let copy = env.wait_for_reason_in(&second, "premium", "TenantClaimed").await;
+    assert!(!has_finalizer(&copy) && copy.status.as_ref().unwrap().owner_uid.is_none());
+    copies.delete("premium", &DeleteParams::default()).await.unwrap();
+    env.wait_until("the copy to be deleted", || async { copies.get_opt("premium").await.unwrap().is_none() }).await;
+    assert_eq!((env.count(Call::Create), env.count(Call::Delete)), (1, 0));
+    env.delete("premium").await;
+    env.wait_for_deletion("premium").await;
+    assert_eq!((env.count(Call::Create), env.count(Call::Delete)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_clusters_with_one_tenant_buy_one_contract_and_only_its_owner_abolishes_it() {
     let mut env = TestEnvironment::with_operator().await;
     let second = env.second_cluster().await;
@@ -144,6 +168,41 @@ async fn finalizer_added_by_hand_makes_no_record() {
     env.delete("premium").await;
     env.wait_for_deletion("premium").await;
     assert_eq!(env.count(Call::Delete), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn finalizer_put_back_by_hand_is_kept_where_the_plan_owns_its_contract() {
+    let mut env = TestEnvironment::with_operator().await;
+    env.apply("premium", json!({})).await;
+    env.wait_for_reason("premium", "Contracted").await;
+    env.operator().kill();
+    env.replace_with_manifest("premium");
+    env.patch_plan("premium", json!({ "metadata": { "finalizers": [CONTRACT_FINALIZER] } })).await;
+    env.start_operator().await;
+    let plan = env.wait_for_plan("premium", "the annotation to be restored", has_both_marks).await;
+    assert!(plan::has_reason(&plan, "Contracted"));
+    env.delete("premium").await;
+    env.wait_for_deletion("premium").await;
+    assert_eq!((env.count(Call::Create), env.count(Call::Delete)), (1, 1));
+    assert!(env.simulator.contract(&env.tenant).is_none());
+}
+
+/// The id of a purchase is recorded whatever has changed meanwhile, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn condition_that_another_controller_adds_during_the_purchase_stays() {
+    let env = TestEnvironment::with_operator().await;
+    env.simulator.fault(Fault::once(Call::Create, &env.tenant, Kind::Hang { ms: Some(1000), effect_first: true }));
+    env.apply("premium", json!({})).await;
+    env.wait_for_requests("the create request", |log| log.iter().any(|entry| entry.call == Call::Create)).await;
+    let condition = json!({
+        "type": "Budget", "status": "True", "reason": "Approved", "message": "", "observedGeneration": 1,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    });
+    let patch = json!({ "status": { "conditions": [condition] } });
+    env.plans().patch_status("premium", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    let plan = env.wait_for_reason("premium", "Contracted").await;
+    assert!(plan::condition(&plan, "Budget").is_some(), "{plan:?}");
+    assert_eq!(env.count(Call::Create), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

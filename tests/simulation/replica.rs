@@ -96,11 +96,12 @@ fn dependencies(world: &Shared, incarnation: Incarnation) -> Dependencies {
     let http_client = Box::new(SimulatedHttp { world: world.clone(), incarnation });
     let client = api_server::client(world, incarnation);
     let wall_clock = world.lock().wall_clock().parse().unwrap();
+    let label_selector = world.lock().has_shards.then(|| format!("shard={}", incarnation.0));
     Dependencies {
         watch_client: client.clone(),
         client,
         fic: Arc::new(FicClient::with_http_client(http_client, endpoints, limits, FicMetrics::default())),
-        scope: Scope::default(),
+        scope: Scope { label_selector, ..Scope::default() },
         settings: Settings {
             poll_interval: POLL_INTERVAL,
             resync_interval: RESYNC_INTERVAL,

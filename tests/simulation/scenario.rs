@@ -22,10 +22,11 @@ pub enum Scenario {
     RefusedWrites,
     Panics,
     TwoLeaders,
+    Shards,
 }
 
 impl Scenario {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::Calm,
         Self::Crashes,
         Self::LostResponses,
@@ -45,6 +46,7 @@ impl Scenario {
         Self::RefusedWrites,
         Self::Panics,
         Self::TwoLeaders,
+        Self::Shards,
     ];
 
     pub fn of(seed: u64) -> Self {
@@ -73,6 +75,7 @@ impl Scenario {
             Self::RefusedWrites => "refused writes",
             Self::Panics => "panics",
             Self::TwoLeaders => "two leaders",
+            Self::Shards => "shards",
         }
     }
 }

@@ -19,6 +19,8 @@ pub enum Action {
     Apply(ObjectRef, Value, bool),
     /// Sets a field of the spec of a plan.
     Set(ObjectRef, &'static str, Value),
+    /// Moves a plan to the shard of this replica.
+    Relabel(ObjectRef, char),
     /// Sets the annotation that requests a reconcile.
     RequestReconcile(ObjectRef, u32),
     Delete(ObjectRef),
@@ -95,7 +97,7 @@ impl Script {
         builder.actions.sort_by_key(|(at, _)| *at);
         let elects =
             scenario == Scenario::LeaderChanges || (scenario == Scenario::AllFaults && builder.rng.u8(0..4) == 0);
-        let two = elects || scenario == Scenario::TwoLeaders;
+        let two = elects || matches!(scenario, Scenario::TwoLeaders | Scenario::Shards);
         Self {
             scenario,
             processing,

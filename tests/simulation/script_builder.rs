@@ -158,6 +158,7 @@ impl ScriptBuilder {
             Scenario::MassLoss => self.add_mass_loss(),
             Scenario::RefusedWrites => self.fault_rates.refused_writes = self.rng.u32(100..900),
             Scenario::Panics => self.fault_rates.panics = self.rng.u32(50..400),
+            Scenario::Shards => self.add_relabelling(),
             Scenario::TwoLeaders => {
                 if self.rng.bool() {
                     self.add_portal_actions();
@@ -261,6 +262,23 @@ impl ScriptBuilder {
                 number => Action::RequestReconcile(id, u32::from(number) + self.rng.u32(0..1000)),
             };
             self.add(action);
+        }
+    }
+
+    /// Plans move between two shards and back, most of them while their contract is created.
+    fn add_relabelling(&mut self) {
+        for _ in 0..self.rng.u32(1..7) {
+            let (plan, _) = self.any_plan();
+            let shard = if self.rng.bool() { 'b' } else { 'a' };
+            let to = if self.rng.u8(0..4) == 0 { self.length } else { 5000 };
+            self.add_between(100, to, Action::Relabel(plan, shard));
+        }
+        if self.rng.bool() {
+            self.fault_rates.fic_responses = self.rng.u32(100..900);
+        }
+        if self.rng.bool() {
+            let replica = if self.rng.bool() { 'b' } else { 'a' };
+            self.add_between(100, 8000, Action::Kill(replica));
         }
     }
 

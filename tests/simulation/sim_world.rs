@@ -36,6 +36,8 @@ pub struct SimWorld {
     pub plan_writes: u32,
     pub fic_calls: u32,
     pub elects: bool,
+    /// Each replica reconciles the plans of its own shard.
+    pub has_shards: bool,
     pub max_recreations_per_hour: Option<u32>,
     lease_renewed_at: Duration,
     pub running: HashSet<Incarnation>,
@@ -66,6 +68,7 @@ impl Shared {
             plan_writes: 0,
             fic_calls: 0,
             elects: false,
+            has_shards: false,
             max_recreations_per_hour: None,
             lease_renewed_at: Duration::ZERO,
             running: HashSet::new(),

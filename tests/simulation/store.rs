@@ -64,6 +64,8 @@ pub struct WatchEvent {
     pub event_type: &'static str,
     pub id: ObjectRef,
     pub object: Value,
+    /// The labels before the change.
+    pub former_labels: Value,
 }
 
 /// An object before and after a write.
@@ -188,7 +190,8 @@ impl Store {
         after["metadata"]["resourceVersion"] = json!(self.version.to_string());
         self.objects.insert(id.clone(), after.clone());
         let event_type = if before.is_some() { "MODIFIED" } else { "ADDED" };
-        self.add_event(event_type, id, &after);
+        let former_labels = before.as_ref().map(|before| before["metadata"]["labels"].clone()).unwrap_or_default();
+        self.add_event(event_type, id, &after, former_labels);
         ObjectWrite { before, after: Some(after.clone()), response: after }
     }
 
@@ -197,14 +200,16 @@ impl Store {
         self.objects.remove(id);
         let mut response = before.clone();
         response["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        self.add_event("DELETED", id, &response);
+        let former_labels = before["metadata"]["labels"].clone();
+        self.add_event("DELETED", id, &response, former_labels);
         ObjectWrite { before: Some(before), after: None, response }
     }
 
     /// The operator watches plans and Secrets only.
-    fn add_event(&mut self, event_type: &'static str, id: &ObjectRef, object: &Value) {
+    fn add_event(&mut self, event_type: &'static str, id: &ObjectRef, object: &Value, former_labels: Value) {
         if matches!(id.kind, Kind::Plan | Kind::Secret) {
-            self.events.push(WatchEvent { version: self.version, event_type, id: id.clone(), object: object.clone() });
+            let (id, object) = (id.clone(), object.clone());
+            self.events.push(WatchEvent { version: self.version, event_type, id, object, former_labels });
         }
     }
 }

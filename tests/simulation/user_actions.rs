@@ -20,6 +20,10 @@ pub fn perform(world: &mut SimWorld, action: Action) {
             let write = world.store.edit(&id, |plan| set_field(plan, field, value));
             (id, write)
         }
+        Action::Relabel(id, shard) => {
+            let write = world.store.edit(&id, |plan| plan["metadata"]["labels"] = json!({ "shard": shard }));
+            (id, write)
+        }
         Action::RequestReconcile(id, number) => {
             let write = world.store.edit(&id, |plan| {
                 plan["metadata"]["annotations"]["fic.ntt.com/reconcile-requested-at"] = json!(number.to_string());
@@ -76,7 +80,7 @@ fn create_plan(world: &mut SimWorld, id: &ObjectRef, spec: &Value, held: bool) -
     }
     let plan = json!({
         "apiVersion": "fic.ntt.com/v1alpha1", "kind": "PremiumSupportPlan", "spec": spec,
-        "metadata": { "finalizers": if held { vec![FOREIGN_FINALIZER] } else { vec![] } },
+        "metadata": { "finalizers": if held { vec![FOREIGN_FINALIZER] } else { vec![] }, "labels": { "shard": 'a' } },
     });
     let wall_clock = world.wall_clock();
     world.store.create(id, plan, &wall_clock).ok()

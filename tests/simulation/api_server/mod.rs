@@ -269,11 +269,14 @@ fn respond(
 
 fn list(world: &SimWorld, kind: Kind, namespace: &str, request: &ApiRequest) -> Response {
     let selector = request.parameter("fieldSelector").unwrap_or_default();
+    let labels = request.parameter("labelSelector").unwrap_or_default();
     let items = world
         .store
         .all(kind)
         .filter(|(id, object)| {
-            (namespace.is_empty() || id.namespace == namespace) && matches_selector(object, selector)
+            (namespace.is_empty() || id.namespace == namespace)
+                && matches_selector(object, selector)
+                && matches_selector(&object["metadata"]["labels"], labels)
         })
         .map(|(_, object)| object)
         .collect::<Vec<_>>();
@@ -284,7 +287,7 @@ fn list(world: &SimWorld, kind: Kind, namespace: &str, request: &ApiRequest) -> 
     }))
 }
 
-/// Whether an object matches a field selector.
+/// Whether an object matches a field selector, or its labels match a label selector.
 fn matches_selector(object: &Value, selector: &str) -> bool {
     selector.split(',').filter(|part| !part.is_empty()).all(|part| {
         let (field, value, equal) = match part.split_once("!=") {

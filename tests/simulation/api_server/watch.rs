@@ -24,6 +24,7 @@ struct Watch {
     incarnation: Incarnation,
     kind: Kind,
     selector: String,
+    labels: String,
     /// The version of the last event.
     version: u64,
     changed: tokio::sync::watch::Receiver<u64>,
@@ -59,6 +60,7 @@ pub fn watch(world: &Shared, incarnation: Incarnation, request: &ApiRequest) -> 
         incarnation,
         kind: if request.path.contains("secrets") { Kind::Secret } else { Kind::Plan },
         selector: request.parameter("fieldSelector").unwrap_or_default().to_owned(),
+        labels: request.parameter("labelSelector").unwrap_or_default().to_owned(),
         version: request.parameter("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or(0),
         changed: world.lock().subscribe(),
         not_before: Instant::now(),
@@ -100,15 +102,28 @@ impl Watch {
         }
     }
 
+    /// The type of an event for this watch. An object that does not match the label selector any more is deleted for it.
+    fn event_type(&self, event: &WatchEvent) -> Option<&'static str> {
+        let concerns = event.id.kind == self.kind && matches_selector(&event.object, &self.selector);
+        let was_selected = matches_selector(&event.former_labels, &self.labels);
+        let is_selected = matches_selector(&event.object["metadata"]["labels"], &self.labels);
+        match (event.event_type, was_selected, is_selected) {
+            _ if !concerns => None,
+            ("MODIFIED", true, false) => Some("DELETED"),
+            ("MODIFIED", false, true) => Some("ADDED"),
+            (event_type, _, true) => Some(event_type),
+            (_, _, false) => None,
+        }
+    }
+
     fn next_delivery(&self) -> Option<Delivery> {
         let mut world = self.world.lock();
         let events = &world.store.events;
         let next = events.partition_point(|event| event.version <= self.version);
-        let concerns =
-            |event: &&WatchEvent| event.id.kind == self.kind && matches_selector(&event.object, &self.selector);
-        let found = events[next..].iter().find(concerns)?;
+        let mut seen = events[next..].iter().filter_map(|event| Some((self.event_type(event)?, event)));
+        let (event_type, found) = seen.next()?;
         let (version, id) = (found.version, found.id.clone());
-        let text = json!({ "type": found.event_type, "object": found.object }).to_string() + "\n";
+        let text = json!({ "type": event_type, "object": found.object }).to_string() + "\n";
         let (breaks, delays) = (world.fault_rates.watch_breaks, world.fault_rates.watch_delays);
         let mut chance = world.chance((self.incarnation, "watch", &id));
         let longest = if chance.u32(0..1000) < delays.max(BASE_DELAY_RATE) { 1500 } else { 30 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fic_simulator::log::Call;
 use fic_simulator::state::Contract;
 
-use super::truth::ContractOrigin;
+use super::truth::{ContractOrigin, PlanTruth};
 use super::{Accepted, FicRequest, Oracle};
 use crate::plan_fields::{IN_USE_FINALIZER, is_open, secret_of, spec_text, uid};
 use crate::sim_world::Incarnation;
@@ -30,6 +30,7 @@ impl Oracle {
         let tenant = request.tenant.as_deref()?;
         self.update_truths(now, store);
         self.check_needed(now, tenant, request);
+        self.check_shard(now, tenant, request);
         self.check_id_recorded(tenant, request);
         match request.call {
             Call::Create => self.create_served(now, store, tenant, request, contract, unclear),
@@ -53,6 +54,16 @@ impl Oracle {
         let slack = if is_read { self.slack.reads } else { self.slack.changes };
         if last.is_none_or(|last| now.saturating_sub(last) > slack) && !(unfrozen && is_read) {
             self.fail("rule: a request for a tenant, and none of its plans needs one");
+        }
+    }
+
+    /// A plan has one owner at each moment: the operator of its shard.
+    fn check_shard(&mut self, now: Duration, tenant: &str, request: &FicRequest) {
+        let plans = self.truths.values().filter(|truth| truth.tenant == tenant);
+        let last = plans.filter_map(|truth| truth.in_shard_at.get(&request.incarnation.0).copied()).max();
+        let slack = if request.is_change() { self.slack.changes } else { self.slack.reads };
+        if self.has_shards && last.is_none_or(|last| now.saturating_sub(last) > slack) {
+            self.fail("rule 9: a request for a plan of another shard");
         }
     }
 
@@ -116,15 +127,14 @@ impl Oracle {
         self.contracts.insert(contract.id.clone(), origin);
         // Of several plans with an open record, the request does not show the one that it was sent for.
         if creators.is_empty() {
-            let unmarked = self.truths.iter().filter(|(_, truth)| truth.tenant == tenant && truth.marks_removed);
-            let unmarked = unmarked.map(|(uid, _)| uid.clone()).collect::<Vec<_>>();
-            if unmarked.is_empty() {
+            if !self.truths.values().any(|truth| truth.tenant == tenant && truth.marks_removed) {
                 self.fail_if_one_leads(&format!("rule 2: {} was created, and no plan has an open record", contract.id));
             }
-            let exists = |unmarked: &String| store.all(Kind::Plan).any(|(_, plan)| uid(plan) == unmarked);
-            if let Some(deleted) = unmarked.iter().find(|unmarked| !exists(unmarked)) {
-                // While the request was in flight a user removed the marks, and then the plan.
-                self.forget_contract(deleted, Some(now));
+            // A user has removed a plan that was being deleted, while its create request was on the way.
+            let is_removed = |truth: &PlanTruth| truth.tenant == tenant && truth.marks_removed;
+            let is_of_plan = store.all(Kind::Plan).any(|(_, plan)| self.truths.get(uid(plan)).is_some_and(is_removed));
+            if let Some(origin) = self.contracts.get_mut(&contract.id).filter(|_| !is_of_plan) {
+                origin.created_by_operator = false;
             }
             return;
         }

@@ -63,6 +63,8 @@ pub struct Oracle {
     /// By id of the contract.
     contracts: BTreeMap<String, ContractOrigin>,
     pub uninstalled_at: Option<Duration>,
+    /// Each process reconciles the plans of its own shard.
+    pub has_shards: bool,
     /// Two processes lead at the same time. That must be harmless, but they cannot avoid to do some things twice.
     pub two_lead: bool,
     pub max_recreations: Option<u32>,

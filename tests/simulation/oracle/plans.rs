@@ -71,6 +71,10 @@ impl Oracle {
         let Some(before) = &write.before else { return };
         let uid = plan_fields::uid(before);
         let Some(after) = &write.after else {
+            if is_open(before) {
+                // It was being deleted, and the marks alone kept it.
+                self.truth(uid).marks_removed = true;
+            }
             // Deleted without the finalizer that a user removed before.
             if owned_id(before).is_some() || self.truth(uid).marks_removed {
                 self.forget_contract(uid, Some(now));

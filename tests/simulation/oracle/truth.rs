@@ -1,5 +1,6 @@
 //! What is true of a plan and of a contract, whether a process knows it or not.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -27,6 +28,8 @@ pub struct PlanTruth {
     pub contract_requested_at: Option<Duration>,
     /// The last time at which the plan needed any request to FIC.
     pub calls_requested_at: Option<Duration>,
+    /// The last time at which the plan was in the shard of each replica.
+    pub in_shard_at: BTreeMap<char, Duration>,
     /// The Secret that the plan named before, and until when.
     pub former_secret: Option<(ObjectRef, Duration)>,
 }
@@ -44,6 +47,8 @@ pub struct ContractOrigin {
 impl PlanTruth {
     /// Records what the plan requests now.
     pub fn update(&mut self, plan: &Value, now: Duration) {
+        let shard = plan["metadata"]["labels"]["shard"].as_str().and_then(|shard| shard.chars().next());
+        self.in_shard_at.extend(shard.map(|shard| (shard, now)));
         let released = is_deleting(plan) && !has_finalizer(plan, CONTRACT_FINALIZER);
         if is_suspended(plan) || released {
             return;

@@ -101,6 +101,8 @@ impl Run {
             world.oracle.slack = script.slack();
             world.oracle.reads_lag = script.fault_rates.fic_lag > 0;
             world.elects = script.elects;
+            world.has_shards = script.scenario == Scenario::Shards;
+            world.oracle.has_shards = world.has_shards;
             world.max_recreations_per_hour = script.max_recreations;
             world.oracle.max_recreations = script.max_recreations;
             world.oracle.two_lead = script.scenario == Scenario::TwoLeaders;
