@@ -22,6 +22,9 @@ pub fn perform(world: &mut SimWorld, action: Action) {
         }
         Action::Relabel(id, shard) => {
             let write = world.store.edit(&id, |plan| plan["metadata"]["labels"] = json!({ "shard": shard }));
+            if let Some(plan) = write.as_ref().and_then(|write| write.after.as_ref()) {
+                world.oracle.plan_moved(plan);
+            }
             (id, write)
         }
         Action::RequestReconcile(id, number) => {

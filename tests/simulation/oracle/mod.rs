@@ -166,6 +166,12 @@ impl Oracle {
         }
     }
 
+    /// A plan moves to another shard. No operator keeps what it knows of a plan that it does not see, also if it returns.
+    pub fn plan_moved(&mut self, plan: &Value) {
+        let tenant = plan["spec"]["tenantID"].as_str().unwrap_or_default();
+        self.wait_until.retain(|(_, other), _| other != tenant);
+    }
+
     /// The response to a write of a plan is lost. A plan with an open record may own a contract.
     pub fn response_lost(&mut self, plan: &Value) {
         self.create_may_be_unknown(plan);
