@@ -5,17 +5,17 @@ use std::sync::atomic::Ordering;
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::Api;
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
+use kube::{Api, ResourceExt};
 use tracing::warn;
 
 use crate::api::crd;
-use crate::api::credentials::SECRET_TYPE;
+use crate::api::credentials::{IN_USE_FINALIZER, SECRET_TYPE};
 use crate::api::key::ObjectKey;
 use crate::api::plan::PremiumSupportPlan;
 use crate::domain::decide::Query;
-use crate::domain::facts::{Claim, PlanFacts};
+use crate::domain::facts::{Claim, PlanFacts, SecretState};
 use crate::domain::run_state::{CrdState, SecretAbsence, StepResult};
 use crate::index::claim::{Contender, claim_of};
 use crate::index::scope::list_pages;
@@ -110,6 +110,7 @@ async fn list_holder(context: &Context, snapshot: &mut PlanSnapshot) -> Result<C
         })
         .await?;
     }
+    require_secret_finalizer_in_shard(context, snapshot).await?;
     let claim = claim_of(&snapshot.key, contenders.iter().map(|(key, contender)| (key, contender)));
     replace_by_current(context, snapshot, current.ok_or(Error::Gone)?)?;
     Ok(claim)
@@ -142,6 +143,20 @@ async fn require_shard(context: &Context, snapshot: &PlanSnapshot) -> Result<(),
     let found = api.list_metadata(&of_shard).await?;
     let is_found = found.items.iter().any(|plan| plan.metadata.uid == snapshot.plan.metadata.uid);
     if is_found { Ok(()) } else { Err(Error::Gone) }
+}
+
+/// Requires that the Secret still has the finalizer if the cache shows one: the operator of another shard may have removed
+/// it before this plan opened its record. What this process removes itself, it knows.
+async fn require_secret_finalizer_in_shard(context: &Context, snapshot: &PlanSnapshot) -> Result<(), Error> {
+    let SecretState::Found { has_finalizer: true, .. } = snapshot.secret else { return Ok(()) };
+    if !context.scope.is_shard() {
+        return Ok(());
+    }
+    let key = snapshot.secret_key();
+    let api = Api::<PartialObjectMeta<Secret>>::namespaced(context.client.clone(), &key.namespace);
+    let found = api.list_metadata(&ListParams::default().fields(&format!("metadata.name={}", key.name))).await?;
+    let mut finalizers = found.items.iter().flat_map(|secret| secret.finalizers());
+    if finalizers.any(|name| name == IN_USE_FINALIZER) { Ok(()) } else { Err(Error::Conflict) }
 }
 
 async fn read_crd(context: &Context) -> Result<CrdState, Error> {

@@ -115,9 +115,14 @@ impl SecretFinalizer {
         self.lock().releases.end(secret, outcome);
     }
 
+    /// Whether the index has a plan as it is now, so that it is in the shard of this operator.
+    fn knows(&self, plan: &PremiumSupportPlan) -> bool {
+        self.index.get(&ObjectKey::of(plan)).is_some_and(|known| Some(known.version) == resource_version(plan))
+    }
+
     /// How the plans of the namespace use the Secret, whatever their labels, according to a live list. A plan that cannot
-    /// be decoded may use it. So may a plan without a record that this operator does not know: its own operator may have
-    /// seen the finalizer, and be about to open the record.
+    /// be decoded may use it. So may a plan without a record that is in another shard, or may be: the operator there may
+    /// have seen the finalizer, and be about to open the record.
     async fn use_by_any(&self, secret: &ObjectKey) -> Result<LiveUse, kube::Error> {
         let api = Api::<DeserializeGuard<PremiumSupportPlan>>::namespaced(self.client.clone(), &secret.namespace);
         let mut found = LiveUse::Unused;
@@ -125,9 +130,7 @@ impl SecretFinalizer {
             let of_plan = match &guard.0 {
                 Ok(plan) if ObjectKey::of_secret(plan) != *secret => LiveUse::Unused,
                 Ok(plan) if Record::of(plan).is_present() => LiveUse::Used,
-                Ok(plan) if self.index.uid(&ObjectKey::of(plan)).as_deref() == plan.metadata.uid.as_deref() => {
-                    LiveUse::Unused
-                }
+                Ok(plan) if self.knows(plan) => LiveUse::Unused,
                 Ok(_) => LiveUse::MayBegin,
                 Err(_) => LiveUse::Used,
             };

@@ -152,6 +152,10 @@ impl Oracle {
         let former = self.truths.get(uid).and_then(|truth| truth.former_secret.clone());
         let former = former.filter(|(_, until)| now.saturating_sub(*until) <= self.slack.changes);
         let mut secrets = former.into_iter().map(|(secret, _)| secret).chain([secret.clone()]);
+        let opened_at = self.truths.get(uid).and_then(|truth| truth.record_changed_at);
+        if self.has_shards && opened_at.is_some_and(|at| now.saturating_sub(at) <= self.slack.changes) {
+            return true;
+        }
         let is_kept =
             |secret: ObjectRef| store.get(&secret).is_none_or(|secret| has_finalizer(secret, IN_USE_FINALIZER));
         secrets.any(is_kept)

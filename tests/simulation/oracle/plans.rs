@@ -31,6 +31,10 @@ impl Oracle {
         if has && !had && by == Some(false) {
             self.truth(&uid).create_unknown = true;
         }
+        if self.has_shards && has != had {
+            // An operator of another shard may just be removing the finalizer of the Secret. It is added again.
+            self.truth(&uid).record_changed_at = Some(now);
+        }
         if by.is_none() {
             self.record_changed_by_user(now, write);
             return;

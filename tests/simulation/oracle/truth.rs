@@ -16,7 +16,7 @@ pub struct PlanTruth {
     pub create_unknown: bool,
     /// A user removed a mark of an open record, and the operator has not restored it.
     pub marks_removed: bool,
-    /// When a user last gave the plan a record, or removed it.
+    /// When a user last gave the plan a record, or removed it. With shards also: when an operator did.
     pub record_changed_at: Option<Duration>,
     /// How many contracts the operator created for the plan.
     pub created: u32,
