@@ -170,6 +170,7 @@ impl Oracle {
     pub fn plan_moved(&mut self, plan: &Value) {
         let tenant = plan["spec"]["tenantID"].as_str().unwrap_or_default();
         self.wait_until.retain(|(_, other), _| other != tenant);
+        self.accepted.remove(tenant);
     }
 
     /// The response to a write of a plan is lost. A plan with an open record may own a contract.
