@@ -22,10 +22,12 @@ use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::index::scope::PAGE_SIZE;
+use crate::index::list::{ListResponse, Next};
 
+/// How many objects a page of a list contains at most, so that the API server need not hold more of them at once.
+const PAGE_SIZE: u32 = 50;
 /// After this time the API server ends a watch.
 const WATCH_TIME: Duration = Duration::from_secs(20);
 /// A watch that has been silent for this long hangs.
@@ -104,6 +106,8 @@ struct ListWatch<K> {
 enum State<K> {
     /// A page of a list. Without a token it is the first.
     List { token: Option<String> },
+    /// The objects of a page, which must arrive before the deadline.
+    Page { page: ListResponse<K>, deadline: Instant },
     /// A list of one object, because the last watch has brought nothing.
     Probe { version: String },
     /// The start of a watch.
@@ -136,6 +140,7 @@ where
             let state = std::mem::replace(&mut self.state, State::LIST);
             self.state = match state {
                 State::List { token } => self.list(token).await?,
+                State::Page { page, deadline } => self.page(page, deadline).await?,
                 State::Probe { version } => self.probe(version).await?,
                 State::Start { version } => self.start(version).await?,
                 State::Watch { version, watch } => self.watch(version, watch).await?,
@@ -145,14 +150,27 @@ where
 
     async fn list(&mut self, token: Option<String>) -> Result<State<K>, Error> {
         let is_first = token.is_none();
-        let page = ListParams { limit: Some(PAGE_SIZE), continue_token: token, ..self.list_parameters() };
-        let list = within(LIST_LIMIT, self.api.list(&page)).await?.map_err(Error::List)?;
+        let parameters = ListParams { limit: Some(PAGE_SIZE), continue_token: token, ..self.list_parameters() };
+        let deadline = Instant::now() + LIST_LIMIT;
+        let page = within(LIST_LIMIT, ListResponse::request(&self.api, &parameters)).await?.map_err(Error::List)?;
         self.received.extend(is_first.then_some(Received::Event(Event::Init)));
-        self.received.extend(list.items.into_iter().map(|object| Received::Event(Event::InitApply(object))));
-        if let Some(token) = list.metadata.continue_.filter(|token| !token.is_empty()) {
+        Ok(State::Page { page, deadline })
+    }
+
+    /// Hands on one object before the next one is read.
+    async fn page(&mut self, mut page: ListResponse<K>, deadline: Instant) -> Result<State<K>, Error> {
+        let next = timeout_at(deadline, page.next()).await.map_err(|_| Error::Silent(LIST_LIMIT))?;
+        let metadata = match next.map_err(Error::List)? {
+            Next::Object(object) => {
+                self.received.push_back(Received::Event(Event::InitApply(object)));
+                return Ok(State::Page { page, deadline });
+            }
+            Next::End(metadata) => metadata,
+        };
+        if let Some(token) = metadata.continue_.filter(|token| !token.is_empty()) {
             return Ok(State::List { token: Some(token) });
         }
-        let version = list.metadata.resource_version.filter(|version| !version.is_empty()).ok_or(Error::NoVersion)?;
+        let version = metadata.resource_version.filter(|version| !version.is_empty()).ok_or(Error::NoVersion)?;
         self.received.extend([Received::Event(Event::InitDone), Received::Version(version.clone())]);
         Ok(State::Start { version })
     }

@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 
 use crate::api::credentials::{CredentialsSecret, SECRET_TYPE};
 use crate::api::key::ObjectKey;
-use crate::api::plan::{MAX_REQUEST_LENGTH, OWNER_UID, RECONCILE_REQUESTED_AT};
+use crate::api::trim;
 use crate::controller::cache::{Cache, Change};
 use crate::controller::list_watch::{Error, Received, Selectors, list_watch};
 use crate::controller::versions::WentBack;
@@ -37,7 +37,7 @@ pub(super) async fn plans(
     let apis = context.scope.apis::<WatchedPlan>(&client);
     let mut cache = Cache::new(writer, apis.len(), synced);
     let is_one_watch = context.scope.is_one_watch();
-    let mut events = events(apis, &selectors, trim_plan, "plans", &health, &context.kubernetes_metrics);
+    let mut events = events(apis, &selectors, trim::plan, "plans", &health, &context.kubernetes_metrics);
     while let Some((watch, received)) = events.next().await {
         for change in cache.receive(watch, received)? {
             match change {
@@ -84,7 +84,7 @@ pub(super) async fn secrets(
     let selectors = Selectors { labels: None, fields: Some(format!("type={SECRET_TYPE}")) };
     let apis = context.scope.apis::<CredentialsSecret>(&client);
     let mut cache = Cache::new(writer, apis.len(), synced);
-    let mut events = events(apis, &selectors, trim_secret, "secrets", &health, &context.kubernetes_metrics);
+    let mut events = events(apis, &selectors, trim::secret, "secrets", &health, &context.kubernetes_metrics);
     while let Some((watch, received)) = events.next().await {
         for change in cache.receive(watch, received)? {
             let key = match change {
@@ -113,7 +113,7 @@ pub(super) async fn secrets(
 fn events<K>(
     apis: Vec<Api<K>>,
     selectors: &Selectors,
-    trim: fn(&mut K),
+    trim: fn(&mut ObjectMeta),
     what: &'static str,
     health: &Health,
     metrics: &KubernetesMetrics,
@@ -129,7 +129,7 @@ where
                 let received = received.inspect(|_| signs.received());
                 let received = received.inspect_err(|error| watch_failed(what, error, &metrics));
                 std::future::ready(received.ok().map(|received| match received {
-                    Received::Event(event) => (number, Received::Event(event.modify(trim))),
+                    Received::Event(event) => (number, Received::Event(event.modify(|object| trim(object.meta_mut())))),
                     received @ (Received::Version(_) | Received::Probed(_)) => (number, received),
                 }))
             })
@@ -155,28 +155,4 @@ fn watch_failed(what: &'static str, error: &Error, metrics: &KubernetesMetrics) 
             warn!(what, error = %text::error_chain(error), "the watch failed, restarting it");
         }
     }
-}
-
-/// Removes what the operator never reads. With thousands of plans it is most of the memory.
-fn trim_plan(guard: &mut WatchedPlan) {
-    let metadata = guard.meta_mut();
-    trim(metadata);
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.retain(|name, _| name == RECONCILE_REQUESTED_AT || name == OWNER_UID);
-        for value in annotations.values_mut() {
-            value.truncate(value.floor_char_boundary(MAX_REQUEST_LENGTH));
-            value.shrink_to_fit();
-        }
-    }
-}
-
-fn trim_secret(secret: &mut CredentialsSecret) {
-    trim(&mut secret.metadata);
-    secret.metadata.annotations = None;
-}
-
-fn trim(metadata: &mut ObjectMeta) {
-    metadata.managed_fields = None;
-    metadata.labels = None;
-    metadata.owner_references = None;
 }

@@ -6,6 +6,7 @@
 
 pub mod claim;
 mod delivered;
+pub mod list;
 pub mod metrics;
 pub mod scope;
 pub mod triggers;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::ListParams;
+use kube::api::{ListParams, VersionMatch};
 use kube::core::PartialObjectMeta;
 use kube::{Api, ResourceExt};
 use tracing::warn;
@@ -18,7 +18,7 @@ use crate::domain::decide::Query;
 use crate::domain::facts::{Claim, PlanFacts, SecretState};
 use crate::domain::run_state::{CrdState, SecretAbsence, StepResult};
 use crate::index::claim::{Contender, claim_of};
-use crate::index::scope::list_pages;
+use crate::index::list::list_each;
 use crate::index::triggers::WatchedPlan;
 use crate::reconcile::context::Context;
 use crate::reconcile::error::Error;
@@ -68,8 +68,9 @@ async fn read_plan(context: &Context, snapshot: &mut PlanSnapshot) -> Result<Ste
 
 /// Which plan holds the tenant.
 ///
-/// A plan whose record this reconcile opened needs no list: of two plans that open their records at the same time, the
-/// later one finds that of the earlier one in the cache, once the watch has delivered the later write.
+/// Of two plans that open their records at the same time, the later one finds that of the earlier one in everything that is
+/// not older than its own record. So a plan whose record this reconcile opened needs no list, but the cache once the watch
+/// has delivered that write.
 async fn read_holder(context: &Context, snapshot: &mut PlanSnapshot) -> Result<Claim, Error> {
     if let Some(version) = snapshot.version().filter(|_| snapshot.record_opened && context.scope.is_one_watch())
         && context.index.delivered.wait_for(version).await
@@ -92,13 +93,20 @@ fn holder_in_cache(context: &Context, snapshot: &mut PlanSnapshot) -> Result<Cla
 }
 
 /// Lists the plans of the tenant: which one holds the tenant, and this plan as it is now.
+///
+/// If this reconcile opened the record, the list has the version of that write, so that the API server answers it from its
+/// cache. Without a version, a busy API server reads all plans of all tenants from etcd for each of these lists, and a
+/// namespace with some hundred large plans is enough to stop it.
 async fn list_holder(context: &Context, snapshot: &mut PlanSnapshot) -> Result<Claim, Error> {
-    let of_tenant = ListParams::default().fields(&format!("spec.tenantID={}", snapshot.plan.spec.tenant_id));
+    let mut of_tenant = ListParams::default().fields(&format!("spec.tenantID={}", snapshot.plan.spec.tenant_id));
+    if let Some(version) = snapshot.plan.metadata.resource_version.as_ref().filter(|_| snapshot.record_opened) {
+        of_tenant = of_tenant.at(version).matching(VersionMatch::NotOlderThan);
+    }
     let uid = snapshot.plan.metadata.uid.clone();
     require_shard(context, snapshot).await?;
     let (mut contenders, mut current) = (Vec::new(), None);
     for api in context.scope.apis::<WatchedPlan>(&context.client) {
-        list_pages(&api, &of_tenant, |guard| {
+        list_each(&api, &of_tenant, |guard| {
             // A plan that cannot be decoded has no tenant that could be trusted, so it claims nothing.
             let Ok(plan) = guard.0 else { return };
             let (key, contender) = (ObjectKey::of(&plan), Contender::of(&plan));

@@ -7,11 +7,16 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures::stream;
 use http::{Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, StreamBody};
 use kube::Client;
 use kube::client::Body;
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
+use tower::BoxError;
 use tracing::{debug, warn};
 
 use crate::text;
@@ -49,26 +54,41 @@ where
     let deadline = Arc::new(Deadline { limit, connect, current });
     let service = tower::service_fn(move |request| {
         let deadline = Arc::clone(&deadline);
-        async move { deadline.send(request).await }
+        deadline.send(request)
     });
     Ok(Client::new(service, namespace))
 }
 
 impl<C: Fn() -> Result<Client, kube::Error>> Deadline<C> {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, tower::BoxError> {
+    async fn send(self: Arc<Self>, request: Request<Body>) -> Result<Response<UnsyncBoxBody<Bytes, BoxError>>, BoxError>
+    where
+        C: Send + Sync + 'static,
+    {
         let (client, number) = {
             let current = self.lock();
             (current.client.clone(), current.number)
         };
-        let whole_response = async {
-            let (head, body) = client.send(request).await?.into_parts();
-            Ok(Response::from_parts(head, Body::from(body.collect_bytes().await?)))
+        let deadline = Instant::now() + self.limit;
+        let (head, body) = match timeout_at(deadline, client.send(request)).await {
+            Ok(response) => response?.into_parts(),
+            Err(_) => return Err(self.time_out(number).into()),
         };
-        if let Ok(response) = timeout(self.limit, whole_response).await {
-            return response;
-        }
+        // Not the whole body at once: a list of many large objects is read one by one.
+        let frames = stream::unfold(Some((self, body)), move |rest| async move {
+            let (this, mut body) = rest?;
+            match timeout_at(deadline, body.frame()).await {
+                Ok(None) => None,
+                Ok(Some(Ok(frame))) => Some((Ok(frame), Some((this, body)))),
+                Ok(Some(Err(error))) => Some((Err(error.into()), None)),
+                Err(_) => Some((Err(this.time_out(number).into()), None)),
+            }
+        });
+        Ok(Response::from_parts(head, BodyExt::boxed_unsync(StreamBody::new(frames))))
+    }
+
+    fn time_out(&self, number: u64) -> TimedOut {
         self.reconnect(number);
-        Err(TimedOut(self.limit).into())
+        TimedOut(self.limit)
     }
 
     /// Replaces the client, unless another request has replaced it already.
@@ -96,11 +116,8 @@ mod tests {
     use std::convert::Infallible;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use bytes::Bytes;
-    use futures::stream;
-    use http_body_util::{BodyExt, StreamBody};
     use hyper::body::Frame;
-    use tokio::time::{Instant, sleep};
+    use tokio::time::{sleep, timeout};
 
     use super::*;
     use crate::reconcile;

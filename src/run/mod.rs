@@ -24,7 +24,8 @@ use crate::domain::facts::Settings;
 use crate::fic::metrics::FicMetrics;
 use crate::fic::{Endpoints, FicClient, Limits};
 use crate::health::{self, Health};
-use crate::index::scope::{Scope, list_pages};
+use crate::index::list::list_each;
+use crate::index::scope::Scope;
 use crate::index::triggers::WatchedPlan;
 use crate::leader_election::{LEASE_DURATION, LeaderElector, Leadership};
 use crate::metrics;
@@ -188,7 +189,7 @@ async fn has_record(dependencies: &Dependencies) -> bool {
         let mut found = false;
         let visit = |plan: WatchedPlan| found |= plan.finalizers().iter().any(|name| name == CONTRACT_FINALIZER);
         // Of every shard: the predecessor may have had another selector.
-        if list_pages(&api, &ListParams::default(), visit).await.is_err() || found {
+        if list_each(&api, &ListParams::default(), visit).await.is_err() || found {
             return true;
         }
     }

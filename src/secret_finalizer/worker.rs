@@ -16,7 +16,7 @@ use crate::api::key::{ObjectKey, resource_version};
 use crate::api::plan::PremiumSupportPlan;
 use crate::backoff;
 use crate::domain::facts::Record;
-use crate::index::scope::list_pages;
+use crate::index::list::list_each;
 use crate::secret_finalizer::release::Outcome;
 use crate::secret_finalizer::{Error, SecretFinalizer, has_finalizer};
 use crate::text;
@@ -126,7 +126,7 @@ impl SecretFinalizer {
     async fn use_by_any(&self, secret: &ObjectKey) -> Result<LiveUse, kube::Error> {
         let api = Api::<DeserializeGuard<PremiumSupportPlan>>::namespaced(self.client.clone(), &secret.namespace);
         let mut found = LiveUse::Unused;
-        list_pages(&api, &ListParams::default(), |guard| {
+        list_each(&api, &ListParams::default(), |guard| {
             let of_plan = match &guard.0 {
                 Ok(plan) if ObjectKey::of_secret(plan) != *secret => LiveUse::Unused,
                 Ok(plan) if Record::of(plan).is_present() => LiveUse::Used,

@@ -3,6 +3,7 @@
 mod response;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -209,7 +210,7 @@ fn handle(world: &mut SimWorld, incarnation: Incarnation, request: &ApiRequest) 
             if kind == Kind::Plan {
                 world.oracle.plans_listed(incarnation);
             }
-            list(world, kind, namespace, request)
+            list(world, incarnation, kind, namespace, request)
         }
         (&Method::GET, [name]) => match world.store.get(&ObjectRef::new(kind, namespace, name)) {
             Some(object) => success(object),
@@ -267,24 +268,40 @@ fn respond(
     }
 }
 
-fn list(world: &SimWorld, kind: Kind, namespace: &str, request: &ApiRequest) -> Response {
+fn list(world: &mut SimWorld, incarnation: Incarnation, kind: Kind, namespace: &str, request: &ApiRequest) -> Response {
     let selector = request.parameter("fieldSelector").unwrap_or_default();
     let labels = request.parameter("labelSelector").unwrap_or_default();
-    let items = world
-        .store
-        .all(kind)
-        .filter(|(id, object)| {
-            (namespace.is_empty() || id.namespace == namespace)
-                && matches_selector(object, selector)
-                && matches_selector(&object["metadata"]["labels"], labels)
-        })
-        .map(|(_, object)| object)
-        .collect::<Vec<_>>();
+    let version = list_version(world, incarnation, request);
+    let mut objects = BTreeMap::new();
+    for event in world.store.events.iter().take_while(|event| event.version <= version) {
+        if event.event_type == "DELETED" {
+            objects.remove(&event.id);
+        } else {
+            objects.insert(&event.id, &event.object);
+        }
+    }
+    objects.retain(|id, object| {
+        id.kind == kind
+            && (namespace.is_empty() || id.namespace == namespace)
+            && matches_selector(object, selector)
+            && matches_selector(&object["metadata"]["labels"], labels)
+    });
     success(&json!({
         "kind": "List", "apiVersion": "v1",
-        "metadata": { "resourceVersion": world.store.version.to_string() },
-        "items": items,
+        "metadata": { "resourceVersion": version.to_string() },
+        "items": objects.values().collect::<Vec<_>>(),
     }))
+}
+
+/// The version of a list. With `NotOlderThan`, the API server may answer from a cache that is as old as it is allowed to
+/// be.
+fn list_version(world: &mut SimWorld, incarnation: Incarnation, request: &ApiRequest) -> u64 {
+    let oldest = request.parameter("resourceVersion").and_then(|version| version.parse().ok());
+    let newest = world.store.version;
+    let Some(oldest) = oldest.filter(|oldest| *oldest < newest) else { return newest };
+    assert_eq!(request.parameter("resourceVersionMatch"), Some("NotOlderThan"));
+    let mut chance = world.chance((incarnation, "version of a list", &request.path));
+    if chance.bool() { oldest } else { chance.u64(oldest..=newest) }
 }
 
 /// Whether an object matches a field selector, or its labels match a label selector.
