@@ -1,70 +1,245 @@
-//! One reconcile per tenant at a time. Otherwise two plans of a tenant could read, buy and record between the steps of
-//! each other, and one could take the contract that the other has just bought for its own.
+//! Limits how many plans are reconciled at once: one of a tenant, and some of a namespace.
+//!
+//! - Two plans of a tenant could read, buy and record between the steps of each other, and one could take the contract
+//!   that the other has just bought for its own.
+//! - A namespace with many plans that take long would use all of `--concurrency`, and a plan of another one would wait.
+//!
+//! When a plan is unlocked, one plan that waits is triggered, and not all of them: thousands may wait, and all but one
+//! would wait again. The triggered plan then takes the lock and so triggers the next one later. If it does not come,
+//! because it was deleted for example, [`ReconcileLocks::skip`] goes on with the next one.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::api::key::ObjectKey;
 use crate::index::triggers::Triggers;
 
-/// The locked tenants, each with the plans that wait for it.
+/// What a plan needs during a reconcile.
 #[derive(Clone)]
-pub(super) struct TenantLocks {
-    waiting: Arc<Mutex<HashMap<Box<str>, BTreeSet<ObjectKey>>>>,
+pub(super) struct ReconcileLocks {
+    /// One plan of a tenant.
+    pub(super) tenants: Locks,
+    /// Half of all reconciles for a namespace.
+    pub(super) namespaces: Locks,
+}
+
+impl ReconcileLocks {
+    /// Nothing is locked. A namespace has half of all reconciles, so that plans of another one can begin.
+    #[must_use]
+    pub(super) fn new(concurrency: u16, triggers: &Triggers) -> Self {
+        let share = usize::from(concurrency.div_ceil(2));
+        Self { tenants: Locks::new(1, triggers.clone()), namespaces: Locks::new(share, triggers.clone()) }
+    }
+
+    /// A plan that was triggered does not come: it was deleted, or cannot be decoded.
+    pub(super) fn skip(&self, plan: &ObjectKey) {
+        self.namespaces.skip(plan);
+        self.tenants.skip(plan);
+    }
+}
+
+/// The locks of all tenants, or of all namespaces, and the plans that wait for them.
+#[derive(Clone)]
+pub(super) struct Locks {
+    /// How many plans have the lock of a name at once.
+    capacity: usize,
+    state: Arc<Mutex<State>>,
     triggers: Triggers,
 }
 
-/// The lock of a tenant. Dropping it unlocks the tenant and triggers the plans that wait.
-pub(super) struct TenantGuard {
-    locks: TenantLocks,
-    tenant: Box<str>,
+#[derive(Default)]
+struct State {
+    locks: HashMap<Box<str>, Lock>,
+    /// The plans that were triggered and have not come yet, each with the name that it waited for.
+    triggered: HashMap<ObjectKey, Box<str>>,
 }
 
-impl TenantLocks {
-    /// No tenant is locked.
+/// A lock that plans have or wait for.
+#[derive(Default)]
+struct Lock {
+    held: usize,
+    waiting: VecDeque<ObjectKey>,
+    /// The same plans, since each waits once.
+    known: HashSet<ObjectKey>,
+}
+
+/// A lock that a plan has. Dropping it triggers the next plan that waits.
+pub(super) struct Guard {
+    locks: Locks,
+    name: Box<str>,
+}
+
+impl Locks {
+    /// Nothing is locked.
     #[must_use]
-    pub(super) fn new(triggers: Triggers) -> Self {
-        Self { waiting: Arc::default(), triggers }
+    pub(super) fn new(capacity: usize, triggers: Triggers) -> Self {
+        Self { capacity: capacity.max(1), state: Arc::default(), triggers }
     }
 
-    /// Locks a tenant for a plan. `None`: another plan has the lock, and this one is triggered when that ends.
+    /// Takes the lock of a tenant or a namespace for a plan. `None`: others have it, and this plan is triggered after those
+    /// that wait already.
     #[must_use]
-    pub(super) fn try_lock(&self, tenant: &str, plan: &ObjectKey) -> Option<TenantGuard> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(waiting) = waiting.get_mut(tenant) {
-            waiting.insert(plan.clone());
-            return None;
+    pub(super) fn try_lock(&self, name: &str, plan: &ObjectKey) -> Option<Guard> {
+        let mut state = self.lock();
+        let waited_for = state.triggered.remove(plan);
+        let lock = state.locks.entry(name.into()).or_default();
+        let is_free = lock.held < self.capacity;
+        if is_free {
+            lock.held += 1;
+        } else if lock.known.insert(plan.clone()) {
+            lock.waiting.push_back(plan.clone());
         }
-        waiting.insert(tenant.into(), BTreeSet::new());
-        Some(TenantGuard { locks: self.clone(), tenant: tenant.into() })
+        if let Some(former) = waited_for.filter(|former| **former != *name) {
+            self.trigger_next(&mut state, &former);
+        }
+        is_free.then(|| Guard { locks: self.clone(), name: name.into() })
+    }
+
+    /// A plan that was triggered does not come: it was deleted, or cannot be decoded.
+    pub(super) fn skip(&self, plan: &ObjectKey) {
+        let mut state = self.lock();
+        if let Some(name) = state.triggered.remove(plan) {
+            self.trigger_next(&mut state, &name);
+        }
+    }
+
+    /// Triggers the next plan, unless no plan could take the lock: then the next guard does it.
+    fn trigger_next(&self, state: &mut State, name: &str) {
+        let Some(lock) = state.locks.get_mut(name).filter(|lock| lock.held < self.capacity) else { return };
+        if let Some(plan) = lock.waiting.pop_front() {
+            lock.known.remove(&plan);
+            self.triggers.enqueue_plan(&plan);
+            state.triggered.insert(plan, name.into());
+        } else if lock.held == 0 {
+            state.locks.remove(name);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for TenantGuard {
+impl Drop for Guard {
     fn drop(&mut self) {
-        let waiting = self.locks.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.tenant);
-        for plan in waiting.into_iter().flatten() {
-            self.locks.triggers.enqueue_plan(&plan);
+        let mut state = self.locks.lock();
+        if let Some(lock) = state.locks.get_mut(&self.name) {
+            lock.held -= 1;
         }
+        self.locks.trigger_next(&mut state, &self.name);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::triggers::Queues;
+
+    fn plan(name: &str) -> ObjectKey {
+        ObjectKey::new("team", name)
+    }
+
+    /// The plans that were triggered since the last call.
+    fn triggered(queues: &mut Queues) -> Vec<String> {
+        std::iter::from_fn(|| Some(queues.plans.try_recv().ok()?.name)).collect()
+    }
+
+    /// A locked tenant `a`, for which these plans wait.
+    fn locked(waiting: &[&str]) -> (Locks, Queues, Guard) {
+        let (triggers, queues) = Triggers::new();
+        let locks = Locks::new(1, triggers);
+        let guard = locks.try_lock("a", &plan("holder")).expect("the tenant is not locked");
+        for name in waiting {
+            assert!(locks.try_lock("a", &plan(name)).is_none());
+        }
+        (locks, queues, guard)
+    }
 
     #[test]
     fn a_plan_that_waits_for_its_tenant_is_triggered_when_it_is_unlocked() {
-        let (triggers, mut queues) = Triggers::new();
-        let locks = TenantLocks::new(triggers);
-        let (one, other) = (ObjectKey::new("team", "one"), ObjectKey::new("team", "other"));
-        let guard = locks.try_lock("a", &one).expect("the tenant is not locked");
-        assert!(locks.try_lock("b", &other).is_some(), "another tenant");
-        assert!(locks.try_lock("a", &other).is_none());
-        assert!(queues.plans.try_recv().is_err(), "the tenant is still locked");
+        let (locks, mut queues, guard) = locked(&["other"]);
+        assert!(locks.try_lock("b", &plan("other")).is_some(), "another tenant");
+        assert!(triggered(&mut queues).is_empty(), "the tenant is still locked");
         drop(guard);
-        assert_eq!(queues.plans.try_recv().expect("a trigger").name, "other");
-        assert!(locks.try_lock("a", &other).is_some());
-        assert!(queues.plans.try_recv().is_err(), "no plan waited");
+        assert_eq!(triggered(&mut queues), ["other"]);
+        assert!(locks.try_lock("a", &plan("other")).is_some());
+        assert!(triggered(&mut queues).is_empty(), "no plan waited");
+        assert!(locks.lock().locks.is_empty() && locks.lock().triggered.is_empty());
+    }
+
+    /// With thousands of plans of a tenant, triggering them all would take thousands of triggers for each reconcile.
+    #[test]
+    fn plans_that_wait_are_triggered_one_after_the_other_in_their_order() {
+        let (locks, mut queues, guard) = locked(&["c", "a", "b", "a"]);
+        drop(guard);
+        for name in ["c", "a", "b"] {
+            assert_eq!(triggered(&mut queues), [name]);
+            drop(locks.try_lock("a", &plan(name)).expect("the tenant is not locked"));
+        }
+        assert!(triggered(&mut queues).is_empty());
+        assert!(locks.lock().locks.is_empty() && locks.lock().triggered.is_empty());
+    }
+
+    #[test]
+    fn a_plan_that_comes_late_waits_again() {
+        let (locks, mut queues, guard) = locked(&["a", "b"]);
+        drop(guard);
+        let other = locks.try_lock("a", &plan("other")).expect("plan a has not come yet");
+        assert!(locks.try_lock("a", &plan("a")).is_none());
+        assert_eq!(triggered(&mut queues), ["a"]);
+        drop(other);
+        assert_eq!(triggered(&mut queues), ["b"]);
+        drop(locks.try_lock("a", &plan("b")).expect("the tenant is not locked"));
+        assert_eq!(triggered(&mut queues), ["a"]);
+    }
+
+    #[test]
+    fn a_triggered_plan_that_does_not_come_stops_no_other() {
+        let (locks, mut queues, guard) = locked(&["deleted", "moved", "last"]);
+        locks.skip(&plan("deleted"));
+        assert!(triggered(&mut queues).is_empty(), "the tenant is still locked");
+        drop(guard);
+        assert_eq!(triggered(&mut queues), ["deleted"]);
+        locks.skip(&plan("last"));
+        assert!(triggered(&mut queues).is_empty(), "plan last was not triggered");
+        locks.skip(&plan("deleted"));
+        assert_eq!(triggered(&mut queues), ["moved"]);
+        let moved = locks.try_lock("b", &plan("moved"));
+        assert_eq!(triggered(&mut queues), ["last"], "a plan that was created again may have another tenant");
+        locks.skip(&plan("last"));
+        drop(moved);
+        assert!(locks.lock().locks.is_empty() && locks.lock().triggered.is_empty());
+    }
+
+    #[test]
+    fn as_many_plans_as_the_capacity_have_the_lock() {
+        let (triggers, mut queues) = Triggers::new();
+        let locks = Locks::new(2, triggers);
+        let mut guards = ["a", "b", "c", "d", "e"].map(|name| locks.try_lock("team", &plan(name)));
+        assert_eq!(guards.each_ref().map(Option::is_some), [true, true, false, false, false]);
+        assert!(locks.try_lock("other", &plan("other")).is_some(), "another namespace");
+        guards[0] = None;
+        assert_eq!(triggered(&mut queues), ["c"]);
+        guards[1] = None;
+        assert_eq!(triggered(&mut queues), ["d"]);
+        guards[2] = locks.try_lock("team", &plan("c"));
+        guards[3] = locks.try_lock("team", &plan("d"));
+        assert!(triggered(&mut queues).is_empty(), "both are in use");
+        guards[2] = None;
+        assert_eq!(triggered(&mut queues), ["e"]);
+        locks.skip(&plan("e"));
+        guards[3] = None;
+        assert!(locks.lock().locks.is_empty() && locks.lock().triggered.is_empty());
+    }
+
+    #[test]
+    fn a_namespace_has_half_of_all_reconciles() {
+        for (concurrency, share) in [(1, 1), (2, 1), (3, 2), (64, 32)] {
+            let locks = ReconcileLocks::new(concurrency, &Triggers::new().0);
+            let take = |number: usize| locks.namespaces.try_lock("team", &plan(&number.to_string()));
+            let guards = (0..100).map_while(take).collect::<Vec<_>>();
+            assert_eq!(guards.len(), share, "{concurrency}");
+            assert!(locks.namespaces.try_lock("other", &plan("other")).is_some());
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 mod cache;
 mod list_watch;
-mod tenant_locks;
+mod locks;
 mod versions;
 mod watch;
 
@@ -40,7 +40,7 @@ use crate::reconcile::slots::Slots;
 use crate::reconcile::state::PlanStates;
 use crate::reconcile::{after_panic, reconcile};
 use crate::secret_finalizer::{SecretFinalizer, worker};
-use tenant_locks::TenantLocks;
+use locks::ReconcileLocks;
 use versions::WentBack;
 
 /// How long a reconcile in progress may take to end at shutdown.
@@ -172,10 +172,16 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
         let queue = queues.plans.map(Ok::<_, Infallible>).take_until(ended);
         let config = controller::Config::default().concurrency(context.slots.total());
         let no_error = |_, error: &Infallible, _| -> Action { match *error {} };
-        let locks = TenantLocks::new(triggers);
-        let run = move |plan, context| reconcile_locked(plan, context, locks.clone()).boxed();
+        let locks = ReconcileLocks::new(dependencies.concurrency, &triggers);
+        let of_run = locks.clone();
+        let run = move |plan, context| reconcile_locked(plan, context, of_run.clone()).boxed();
         let reconciles = applier(run, no_error, Arc::clone(&context), plan_store, queue, config);
-        let reconciles = reconciles.for_each(|_| std::future::ready(()));
+        let reconciles = reconciles.for_each(|result| {
+            if let Err(controller::Error::ObjectNotFound(deleted)) = result {
+                locks.skip(&ObjectKey::new(deleted.namespace.as_deref().unwrap_or_default(), &deleted.name));
+            }
+            std::future::ready(())
+        });
         let releases = worker::run(secret_finalizer, queues.secrets, scope.is_shard());
         tokio::pin!(reconciles, releases);
         tokio::select! {
@@ -218,17 +224,22 @@ async fn until_version_went_back(
     }
 }
 
-/// Reconciles a plan while it has the lock of its tenant.
+/// Reconciles a plan while it has the lock of its tenant, and one of its namespace.
 async fn reconcile_locked(
     plan: Arc<WatchedPlan>,
     context: Arc<Context>,
-    locks: TenantLocks,
+    locks: ReconcileLocks,
 ) -> Result<Action, Infallible> {
+    let key = ObjectKey::of(&*plan);
     let Ok(plan) = &plan.0 else {
         // The watch has logged it, and triggers a reconcile when the plan is fixed.
+        locks.skip(&key);
         return Ok(Action::await_change());
     };
-    let Some(_guard) = locks.try_lock(&plan.spec.tenant_id, &ObjectKey::of(plan)) else {
+    let Some(_share) = locks.namespaces.try_lock(&key.namespace, &key) else {
+        return Ok(Action::await_change());
+    };
+    let Some(_guard) = locks.tenants.try_lock(&plan.spec.tenant_id, &key) else {
         return Ok(Action::await_change());
     };
     let started = Instant::now();
