@@ -39,7 +39,8 @@ pub(super) async fn sign_in(transport: &Transport, endpoint: &Url, access: &Acce
     let body = body(access).map_err(|error| FicError::unavailable(error.to_string()))?;
     let sent_at = Instant::now();
     let request = request(Method::POST, append_path(endpoint, ["auth", "tokens"]), Some(secret_bytes(body).into()));
-    let response = transport.send(request, &|| true).await.map_err(|error| name_keystone(error.into()))?;
+    let response =
+        transport.send(&access.namespace, request, &|| true).await.map_err(|error| name_keystone(error.into()))?;
     if response.status != 201 && response.status != 200 {
         return Err(error_of(&response, &access.credentials));
     }
@@ -53,7 +54,7 @@ pub(super) async fn sign_in(transport: &Transport, endpoint: &Url, access: &Acce
 /// The body of the request. It is written into one buffer of sufficient size, so that no copy of the secrets remains in
 /// a smaller one, or in a JSON value.
 fn body(access: &Access) -> serde_json::Result<Zeroizing<Vec<u8>>> {
-    let Access { tenant, credentials } = access;
+    let Access { tenant, credentials, namespace: _ } = access;
     let secrets = [credentials.api_key.expose_secret(), credentials.api_secret.expose_secret()];
     let variable = secrets[0].len() + secrets[1].len() + tenant.len();
     let mut body = Zeroizing::new(Vec::with_capacity(FIXED_BODY_LENGTH + variable * LONGEST_ESCAPE));
@@ -121,7 +122,11 @@ mod tests {
         for (key, secret) in
             [("key", "secret"), ("\"k\\", "\u{1b}ü\n\u{1}"), (&*"\u{1}".repeat(1024), &*"\u{1}".repeat(1024))]
         {
-            let access = Access { tenant: "\u{1}".repeat(64).into(), credentials: Credentials::new(key, secret) };
+            let access = Access {
+                namespace: "team".into(),
+                tenant: "\u{1}".repeat(64).into(),
+                credentials: Credentials::new(key, secret),
+            };
             let body = body(&access).expect("it is written");
             let parsed: Value = serde_json::from_slice(&body).expect("JSON");
             let user = json!({ "domain": { "id": "default" }, "name": key, "password": secret });

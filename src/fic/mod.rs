@@ -44,6 +44,8 @@ const SERVICES: [&str; 2] = ["v1", "premium-professional-support-services"];
 /// The tenant that a call is for, and the credentials that it is made with.
 #[derive(Clone, Debug)]
 pub struct Access {
+    /// The namespace of the plan, which shares the rate of requests with the others.
+    pub namespace: Box<str>,
     /// The tenant.
     pub tenant: Box<str>,
     /// The credentials.
@@ -217,7 +219,7 @@ impl FicClient {
         let mut is_retry = false;
         loop {
             let token = self.token(access).await.map_err(TransportError::NotSent)?;
-            let response = self.send_once(request, &token, may_send).await?;
+            let response = self.send_once(access, request, &token, may_send).await?;
             if response.status == StatusCode::UNAUTHORIZED.as_u16() && !is_retry {
                 self.tokens.discard(access, &token).await;
                 is_retry = true;
@@ -229,13 +231,14 @@ impl FicClient {
 
     async fn send_once(
         &self,
+        access: &Access,
         request: &ApiRequest,
         token: &SecretString,
         may_send: MaySend<'_>,
     ) -> Result<Response, TransportError> {
         let http_request = request.with_token(token)?;
         let began = Instant::now();
-        let response = self.transport.send(http_request, may_send).await;
+        let response = self.transport.send(&access.namespace, http_request, may_send).await;
         let outcome = match &response {
             Ok(response) => status_class(response.status),
             Err(TransportError::NotSent(_) | TransportError::NotLeader) => "not_sent",

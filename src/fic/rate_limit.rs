@@ -1,9 +1,21 @@
 //! The rate limit that all requests share, on tokio's clock so that tests with paused time can use it.
+//!
+//! The namespaces whose requests wait take turns, so a namespace with many plans does not delay a plan of another one. Within
+//! a namespace there are no turns: in a queue all reconciles would advance one request at a time, and an operator that is
+//! restarted again and again under load would start every plan and finish none. A tenant has one request at a time, since
+//! it is locked during a reconcile, and all namespaces together have no more than `--concurrency`.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+
+/// How long a request that is due leaves the slot to a namespace whose turn it is. Timers are late by a millisecond. A
+/// request that waits and is not polled must not stop all others.
+const PATIENCE: Duration = Duration::from_millis(5);
+/// How often a request that leaves the slot to another one tries again.
+const RETRY: Duration = Duration::from_millis(1);
 
 /// Limits requests to a steady rate, with a burst of one second's worth (the generic cell rate algorithm, GCRA).
 pub(super) struct RateLimiter {
@@ -11,8 +23,29 @@ pub(super) struct RateLimiter {
     interval: Duration,
     /// How far a burst may run ahead of the steady rate.
     tolerance: Duration,
+    state: Mutex<State>,
+}
+
+struct State {
     /// When the next request is due at the steady rate.
-    next_due: Mutex<Instant>,
+    next_due: Instant,
+    /// How many requests have been sent.
+    sent: u64,
+    /// The namespaces whose requests wait.
+    waiting: HashMap<Box<str>, Waiting>,
+}
+
+/// The requests of one namespace.
+struct Waiting {
+    requests: usize,
+    /// The number of the request that was sent last, or the number of all requests before the first one waited.
+    last: u64,
+}
+
+/// A request that waits. It does not count any more when it is dropped.
+struct Place<'a> {
+    limiter: &'a RateLimiter,
+    namespace: &'a str,
 }
 
 impl RateLimiter {
@@ -20,36 +53,75 @@ impl RateLimiter {
     pub(super) fn new(requests_per_second: u32) -> Self {
         let interval = Duration::from_secs(1).checked_div(requests_per_second).unwrap_or_default();
         let tolerance = interval.saturating_mul(requests_per_second.saturating_sub(1));
-        Self { interval, tolerance, next_due: Mutex::new(Instant::now()) }
+        let state = State { next_due: Instant::now(), sent: 0, waiting: HashMap::new() };
+        Self { interval, tolerance, state: Mutex::new(state) }
     }
 
-    /// Waits until one request may be sent.
-    ///
-    /// Waiting requests are not queued. In a queue all reconciles would advance one request at a time: an operator that
-    /// is restarted again and again under load would start every plan and finish none.
+    /// Waits until one request of this namespace may be sent.
     ///
     /// Cancel safe: a request that is cancelled while it waits does not count.
-    pub(super) async fn acquire(&self) {
-        while let Some(wait) = self.try_acquire() {
+    pub(super) async fn acquire(&self, namespace: &str) {
+        let place = Place::new(self, namespace);
+        while let Some(wait) = place.try_acquire() {
             sleep(wait).await;
         }
     }
 
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<'a> Place<'a> {
+    fn new(limiter: &'a RateLimiter, namespace: &'a str) -> Self {
+        let mut state = limiter.lock();
+        let last = state.sent;
+        state.waiting.entry(namespace.into()).or_insert(Waiting { requests: 0, last }).requests += 1;
+        drop(state);
+        Self { limiter, namespace }
+    }
+
     /// Takes the next slot, or returns how long to wait for it.
     fn try_acquire(&self) -> Option<Duration> {
-        let mut next_due = self.next_due.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.limiter.lock();
         let now = Instant::now();
-        let wait = next_due.saturating_duration_since(now).saturating_sub(self.tolerance);
-        if !wait.is_zero() {
-            return Some(wait);
+        let due = state.next_due.checked_sub(self.limiter.tolerance).unwrap_or(now);
+        if due > now {
+            return Some(due - now);
         }
-        *next_due = now.max(*next_due) + self.interval;
+        let is_turn_of = |waiting: &Waiting| state.waiting.values().all(|other| waiting.last <= other.last);
+        if !self.limiter.interval.is_zero()
+            && now - due < PATIENCE
+            && !state.waiting.get(self.namespace).is_some_and(is_turn_of)
+        {
+            return Some(RETRY);
+        }
+        state.next_due = now.max(state.next_due) + self.limiter.interval;
+        state.sent += 1;
+        let sent = state.sent;
+        if let Some(waiting) = state.waiting.get_mut(self.namespace) {
+            waiting.last = sent;
+        }
         None
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = self.limiter.lock();
+        if let Some(waiting) = state.waiting.get_mut(self.namespace) {
+            waiting.requests -= 1;
+            if waiting.requests == 0 {
+                state.waiting.remove(self.namespace);
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use futures::FutureExt;
     use tokio::time::{advance, timeout};
 
@@ -57,7 +129,7 @@ mod tests {
 
     /// The number of requests that pass without a wait.
     fn burst(limiter: &RateLimiter, most: usize) -> usize {
-        (0..most).take_while(|_| limiter.acquire().now_or_never().is_some()).count()
+        (0..most).take_while(|_| limiter.acquire("team").now_or_never().is_some()).count()
     }
 
     #[tokio::test(start_paused = true)]
@@ -73,7 +145,7 @@ mod tests {
         assert_eq!(burst(&limiter, 1000), 10);
         for number in 1..=30 {
             let began = Instant::now();
-            limiter.acquire().await;
+            limiter.acquire("team").await;
             let waited = began.elapsed();
             assert!(
                 waited > Duration::from_millis(98) && waited < Duration::from_millis(102),
@@ -88,7 +160,7 @@ mod tests {
         let limiter = RateLimiter::new(4000);
         let began = Instant::now();
         for _ in 0..12_000 {
-            limiter.acquire().await;
+            limiter.acquire("team").await;
         }
         let took = began.elapsed();
         assert!(took > Duration::from_millis(1990) && took < Duration::from_millis(2010), "{took:?}");
@@ -99,7 +171,7 @@ mod tests {
         let limiter = RateLimiter::new(0);
         let began = Instant::now();
         for _ in 0..100_000 {
-            limiter.acquire().await;
+            limiter.acquire("team").await;
         }
         assert_eq!(began.elapsed(), Duration::ZERO);
     }
@@ -118,7 +190,7 @@ mod tests {
     async fn concurrent_requests_share_the_rate() {
         let limiter = RateLimiter::new(10);
         let began = Instant::now();
-        futures::future::join_all((0..40).map(|_| limiter.acquire())).await;
+        futures::future::join_all((0..40).map(|_| limiter.acquire("team"))).await;
         let took = began.elapsed();
         assert!(took >= Duration::from_secs(3) && took < Duration::from_millis(3100), "{took:?}");
     }
@@ -126,12 +198,107 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn cancelled_request_does_not_count() {
         let limiter = RateLimiter::new(1);
-        limiter.acquire().await;
+        limiter.acquire("team").await;
         let began = Instant::now();
         for _ in 0..5 {
-            assert!(timeout(Duration::from_millis(100), limiter.acquire()).await.is_err());
+            assert!(timeout(Duration::from_millis(100), limiter.acquire("team")).await.is_err());
         }
-        limiter.acquire().await;
+        limiter.acquire("team").await;
         assert!(began.elapsed() < Duration::from_millis(1010), "{:?}", began.elapsed());
+    }
+
+    /// Sends requests one after the other, and counts them.
+    async fn send_on(limiter: &RateLimiter, namespace: &str, count: &AtomicUsize) {
+        loop {
+            limiter.acquire(namespace).await;
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many requests of one namespace and of another one are sent within ten seconds at ten requests per second, after
+    /// the burst. `senders`: how many of each send without a pause.
+    async fn shares(senders: [usize; 2]) -> [usize; 2] {
+        let limiter = RateLimiter::new(10);
+        assert_eq!(burst(&limiter, 1000), 10);
+        let counts = [AtomicUsize::new(0), AtomicUsize::new(0)];
+        let of = |number: usize| {
+            let (limiter, name, count) = (&limiter, ["many", "few"][number], &counts[number]);
+            (0..senders[number]).map(move |_| send_on(limiter, name, count))
+        };
+        let all = futures::future::join_all(of(0).chain(of(1)));
+        assert!(timeout(Duration::from_secs(10), all).await.is_err());
+        counts.map(AtomicUsize::into_inner)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn namespaces_that_wait_take_turns_however_many_requests_they_have() {
+        for senders in [[1, 1], [63, 1], [500, 1], [500, 20]] {
+            let [many, few] = shares(senders).await;
+            assert!(many.abs_diff(few) <= 2 && many + few >= 98, "{senders:?}: {many} and {few}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rate_is_not_reserved_for_a_namespace_that_sends_nothing() {
+        let [many, few] = shares([500, 0]).await;
+        assert!((98..=101).contains(&many) && few == 0, "{many}");
+    }
+
+    /// Each namespace with requests that wait goes first once.
+    #[tokio::test(start_paused = true)]
+    async fn a_request_waits_for_one_request_of_each_other_namespace() {
+        let limiter = RateLimiter::new(10);
+        assert_eq!(burst(&limiter, 1000), 10);
+        let names = (0..5).map(|number| format!("many-{number}")).collect::<Vec<_>>();
+        let count = AtomicUsize::new(0);
+        let many = names.iter().flat_map(|name| (0..40).map(|_| send_on(&limiter, name, &count)));
+        let single = async {
+            for _ in 0..10 {
+                // Not in step with the others.
+                sleep(Duration::from_millis(1234)).await;
+                let began = Instant::now();
+                limiter.acquire("few").await;
+                let waited = began.elapsed();
+                assert!(waited <= Duration::from_millis(620), "it waited {waited:?}");
+            }
+        };
+        tokio::select! {
+            _ = futures::future::join_all(many) => {}
+            () = single => {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_not_polled_stops_no_other() {
+        let limiter = RateLimiter::new(10);
+        assert_eq!(burst(&limiter, 1000), 10);
+        let mut stuck = std::pin::pin!(limiter.acquire("stuck"));
+        assert!(stuck.as_mut().now_or_never().is_none());
+        limiter.acquire("team").await;
+        let began = Instant::now();
+        for _ in 0..10 {
+            limiter.acquire("team").await;
+        }
+        assert!(began.elapsed() < Duration::from_millis(1100), "{:?}", began.elapsed());
+        stuck.await;
+        assert!(limiter.lock().waiting.is_empty());
+    }
+
+    /// See the comment of the module: some plans are finished while others wait.
+    #[tokio::test(start_paused = true)]
+    async fn requests_of_one_namespace_are_not_queued() {
+        let limiter = RateLimiter::new(10);
+        assert_eq!(burst(&limiter, 1000), 10);
+        let finished = AtomicUsize::new(0);
+        let reconcile = || async {
+            for _ in 0..4 {
+                limiter.acquire("team").await;
+            }
+            finished.fetch_add(1, Ordering::Relaxed);
+        };
+        let all = futures::future::join_all((0..50).map(|_| reconcile()));
+        assert!(timeout(Duration::from_secs(10), all).await.is_err(), "half of the requests");
+        let finished = finished.into_inner();
+        assert!(finished >= 10, "{finished} of 50 are finished");
     }
 }

@@ -81,7 +81,11 @@ mod tests {
     use crate::api::credentials::Credentials;
 
     async fn take(tokens: &TokenCache, tenant: usize, lifetime: Duration) -> String {
-        let access = Access { tenant: tenant.to_string().into(), credentials: Credentials::new("key", "secret") };
+        let access = Access {
+            namespace: "team".into(),
+            tenant: tenant.to_string().into(),
+            credentials: Credentials::new("key", "secret"),
+        };
         let sign_in = async || Ok(Token { value: "token".into(), renew_at: Instant::now() + lifetime });
         tokens.get(&access, sign_in).await.expect("a token").expose_secret().to_owned()
     }
@@ -112,7 +116,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn token_is_used_until_its_renewal_time() {
         let tokens = TokenCache::default();
-        let access = Access { tenant: "a".into(), credentials: Credentials::new("key", "secret") };
+        let access =
+            Access { namespace: "team".into(), tenant: "a".into(), credentials: Credentials::new("key", "secret") };
         let get = async |value: &str| {
             let renew_at = Instant::now() + Duration::from_secs(10);
             let sign_in = async || Ok(Token { value: value.into(), renew_at });

@@ -44,12 +44,17 @@ impl Transport {
         Self { http_client, rate_limiter: RateLimiter::new(requests_per_second), request_timeout }
     }
 
-    /// Sends a request and reads its response.
+    /// Sends a request of a plan in this namespace and reads its response.
     ///
     /// `may_send` is called after every wait, right before the request is sent: a process that was frozen while it
     /// waited must not send.
-    pub(super) async fn send(&self, request: Request, may_send: MaySend<'_>) -> Result<Response, TransportError> {
-        self.rate_limiter.acquire().await;
+    pub(super) async fn send(
+        &self,
+        namespace: &str,
+        request: Request,
+        may_send: MaySend<'_>,
+    ) -> Result<Response, TransportError> {
+        self.rate_limiter.acquire(namespace).await;
         if !may_send() {
             return Err(TransportError::NotLeader);
         }
@@ -153,7 +158,8 @@ mod tests {
         let transport = Transport::new(Box::new(CountingClient(&SENT)), limits);
         let lost_at = Instant::now() + Duration::from_millis(500);
         let may_send = || Instant::now() < lost_at;
-        let send = || transport.send(Request::new(Method::POST, "http://fic".parse().expect("a URL")), &may_send);
+        let send =
+            || transport.send("team", Request::new(Method::POST, "http://fic".parse().expect("a URL")), &may_send);
         assert!(send().await.is_ok());
         assert!(matches!(send().await, Err(TransportError::NotLeader)));
         assert_eq!(SENT.load(Ordering::Relaxed), 1);

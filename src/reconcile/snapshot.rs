@@ -4,6 +4,7 @@
 use crate::api::credentials::Credentials;
 use crate::api::key::{ObjectKey, parse_resource_version, resource_version};
 use crate::api::plan::PremiumSupportPlan;
+use crate::api::trim;
 use crate::domain::facts::{Claim, PlanFacts, SecretState};
 use crate::fic::Access;
 use crate::reconcile::context::Context;
@@ -54,13 +55,15 @@ impl PlanSnapshot {
             deleting: secret.metadata.deletion_timestamp.is_some(),
         };
         self.access = credentials.ok().map(|credentials| Access {
+            namespace: self.key.namespace.as_ref().into(),
             tenant: self.plan.spec.tenant_id.as_str().into(),
             credentials: Credentials::clone(credentials),
         });
     }
 
     /// Replaces the plan by what a write or a live read returned.
-    pub fn replace_plan(&mut self, context: &Context, plan: PremiumSupportPlan) {
+    pub fn replace_plan(&mut self, context: &Context, mut plan: PremiumSupportPlan) {
+        trim::plan(&mut plan.metadata);
         context.plan_written(&plan);
         self.facts = PlanFacts::of(&plan);
         self.plan = plan;

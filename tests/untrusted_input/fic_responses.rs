@@ -48,7 +48,10 @@ fn client(sign_in: FixedResponse, other: FixedResponse) -> (FicClient, Access) {
     let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 0 };
     let http_client = Box::new(FixedResponses { sign_in, other });
     let fic = FicClient::with_http_client(http_client, endpoints, limits, FicMetrics::default());
-    (fic, Access { tenant: TENANT.into(), credentials: Credentials::new(API_KEY, API_SECRET) })
+    (
+        fic,
+        Access { namespace: "team".into(), tenant: TENANT.into(), credentials: Credentials::new(API_KEY, API_SECRET) },
+    )
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
