@@ -93,7 +93,8 @@ pub struct RunArgs {
     #[arg(long, env = "FIC_OPERATOR_REQUEST_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub request_timeout: Duration,
 
-    /// The maximum number of requests per second to FIC and Keystone, for all tenants together. 0 means no limit.
+    /// The maximum number of requests per second to FIC and Keystone, for all tenants together. Namespaces
+    /// take turns. 0 means no limit.
     #[arg(long, env = "FIC_OPERATOR_FIC_REQUESTS_PER_SECOND", value_name = "N", default_value_t = 50)]
     pub fic_requests_per_second: u32,
 

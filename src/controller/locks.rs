@@ -2,7 +2,7 @@
 //!
 //! - Two plans of a tenant could read, buy and record between the steps of each other, and one could take the contract
 //!   that the other has just bought for its own.
-//! - A namespace with many plans that take long would use all of `--concurrency`, and a plan of another one would wait.
+//! - A namespace with many plans that take long would use all reconciles, and a plan of another one would wait.
 //!
 //! When a plan is unlocked, one plan that waits is triggered, and not all of them: thousands may wait, and all but one
 //! would wait again. The triggered plan then takes the lock and so triggers the next one later. If it does not come,
@@ -26,8 +26,8 @@ pub(super) struct ReconcileLocks {
 impl ReconcileLocks {
     /// Nothing is locked. A namespace has half of all reconciles, so that plans of another one can begin.
     #[must_use]
-    pub(super) fn new(concurrency: u16, triggers: &Triggers) -> Self {
-        let share = usize::from(concurrency.div_ceil(2));
+    pub(super) fn new(reconciles: u16, triggers: &Triggers) -> Self {
+        let share = usize::from(reconciles.div_ceil(2));
         Self { tenants: Locks::new(1, triggers.clone()), namespaces: Locks::new(share, triggers.clone()) }
     }
 
@@ -234,11 +234,11 @@ mod tests {
 
     #[test]
     fn a_namespace_has_half_of_all_reconciles() {
-        for (concurrency, share) in [(1, 1), (2, 1), (3, 2), (64, 32)] {
-            let locks = ReconcileLocks::new(concurrency, &Triggers::new().0);
+        for (reconciles, share) in [(1, 1), (2, 1), (3, 2), (64, 32)] {
+            let locks = ReconcileLocks::new(reconciles, &Triggers::new().0);
             let take = |number: usize| locks.namespaces.try_lock("team", &plan(&number.to_string()));
             let guards = (0..100).map_while(take).collect::<Vec<_>>();
-            assert_eq!(guards.len(), share, "{concurrency}");
+            assert_eq!(guards.len(), share, "{reconciles}");
             assert!(locks.namespaces.try_lock("other", &plan("other")).is_some());
         }
     }

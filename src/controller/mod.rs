@@ -172,7 +172,7 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
         let queue = queues.plans.map(Ok::<_, Infallible>).take_until(ended);
         let config = controller::Config::default().concurrency(context.slots.total());
         let no_error = |_, error: &Infallible, _| -> Action { match *error {} };
-        let locks = ReconcileLocks::new(dependencies.concurrency, &triggers);
+        let locks = ReconcileLocks::new(context.slots.total(), &triggers);
         let of_run = locks.clone();
         let run = move |plan, context| reconcile_locked(plan, context, of_run.clone()).boxed();
         let reconciles = applier(run, no_error, Arc::clone(&context), plan_store, queue, config);

@@ -59,7 +59,7 @@ async fn tenant_whose_requests_hang_does_not_delay_another_tenant() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_hanging_tenants_than_the_concurrency_do_not_hold_up_another_tenant() {
-    let flags = ["--concurrency=2", "--request-timeout=1m"];
+    let flags = ["--concurrency=4", "--request-timeout=1m"];
     let mut env = TestEnvironment::without_operator().await.with_flags(&flags);
     env.create_secret().await;
     env.start_operator().await;

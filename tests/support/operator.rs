@@ -31,6 +31,11 @@ impl Operator {
             .expect("the operator logs the address of its endpoints at the start")
     }
 
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
@@ -43,7 +48,7 @@ impl Operator {
     }
 
     pub fn signal(&self, signal: &str) {
-        let process = self.process.id().to_string();
+        let process = self.id().to_string();
         let sent = Command::new("kill").args([&format!("-{signal}"), &process]).status().unwrap();
         assert!(sent.success(), "SIG{signal} could not be sent to the operator");
     }

@@ -1,0 +1,211 @@
+//! A namespace that is filled with as much as the API server takes does not affect a plan of another namespace.
+
+use std::time::{Duration, Instant};
+
+use fic_simulator::log::Call;
+use fic_support_operator::api::plan::PremiumSupportPlan;
+use futures::StreamExt;
+use futures::stream::iter;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{DeleteParams, ListParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::support::environment::SECRET_TYPE;
+use crate::support::operator::Operator;
+use crate::support::plan::{has_reason, manifest, spec};
+use crate::support::texts::log::CACHES_SYNCED;
+use crate::support::{TestEnvironment, new_tenant};
+
+/// The neighbour.
+const NEIGHBOUR: &str = "neighbour";
+/// Secrets with almost 1 MiB of keys that the operator does not read.
+const LARGE_SECRETS: usize = 60;
+/// Secrets whose API key has almost 1 MiB.
+const LARGE_KEYS: usize = 10;
+/// Plans with an annotation as large as the API server takes, each for its own tenant.
+const LARGE_PLANS: usize = 300;
+/// Plans of one tenant that are created and deleted, and how many of them at a time.
+const PLANS_OF_ONE_TENANT: usize = 5000;
+const AT_A_TIME: usize = 1000;
+/// How many requests of the test are in flight at once.
+const IN_FLIGHT: usize = 16;
+/// What the operator may use, in KiB: 64 MiB, of which the code of the release binary is less than 16 MiB. Tests run a debug
+/// binary, whose code alone is about 27 MiB.
+const MEMORY_LIMIT: usize = (64 - 16) * 1024;
+
+/// A namespace that takes as much as it can get.
+struct Neighbour<'a> {
+    env: &'a TestEnvironment,
+    tenant: String,
+}
+
+impl Neighbour<'_> {
+    fn plans(&self) -> Api<PremiumSupportPlan> {
+        self.env.plans_in(NEIGHBOUR)
+    }
+
+    async fn create_plans(&self, plans: impl Iterator<Item = Value>) {
+        let api = self.plans();
+        let create = |plan: Value| {
+            let api = api.clone();
+            async move { api.create(&PostParams::default(), &serde_json::from_value(plan).unwrap()).await.unwrap() }
+        };
+        iter(plans.map(create)).buffer_unordered(IN_FLIGHT).for_each(|_| std::future::ready(())).await;
+    }
+
+    async fn create_secrets(&self) {
+        let api: Api<Secret> = Api::namespaced(self.env.client.clone(), NEIGHBOUR);
+        let secret = |number: usize| {
+            let large = "x".repeat(1024 * 1024 - 100);
+            let (name, data) = if number < LARGE_SECRETS {
+                (format!("large-{number}"), json!({ "apiKey": "key", "apiSecret": "secret", "other": large }))
+            } else {
+                (format!("large-key-{number}"), json!({ "apiKey": large, "apiSecret": "secret" }))
+            };
+            let secret = json!({ "metadata": { "name": name }, "type": SECRET_TYPE, "stringData": data });
+            let api = api.clone();
+            async move { api.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap() }
+        };
+        let secrets = iter((0..LARGE_SECRETS + LARGE_KEYS).map(secret));
+        secrets.buffer_unordered(4).for_each(|_| std::future::ready(())).await;
+    }
+
+    async fn create_large_plans(&self) {
+        let annotation = "x".repeat(256 * 1024 - 100);
+        let plan = |number: usize| {
+            let mut plan = manifest(&format!("large-{number}"), &spec(&new_tenant(), &json!({})));
+            plan["metadata"]["annotations"] = json!({ "note": annotation });
+            plan["spec"]["credentialsSecretRef"]["name"] = json!(format!("large-{}", number % LARGE_SECRETS));
+            plan
+        };
+        self.create_plans((0..LARGE_PLANS).map(plan)).await;
+    }
+
+    /// Creates and deletes plans of one tenant until there were [`PLANS_OF_ONE_TENANT`].
+    async fn create_and_delete_plans_of_one_tenant(&self) {
+        for _ in 0..PLANS_OF_ONE_TENANT / AT_A_TIME {
+            let number = |number: usize| {
+                let mut plan = manifest(&format!("same-{number}"), &spec(&self.tenant, &json!({})));
+                plan["metadata"]["labels"] = json!({ "tenant": "same" });
+                plan
+            };
+            self.create_plans((0..AT_A_TIME).map(number)).await;
+            let all = ListParams::default().labels("tenant=same");
+            self.plans().delete_collection(&DeleteParams::default(), &all).await.unwrap();
+            self.env
+                .wait_until("the plans of one tenant to be deleted", || async {
+                    self.plans().list_metadata(&all).await.is_ok_and(|plans| plans.items.is_empty())
+                })
+                .await;
+        }
+    }
+
+    /// How many of the large plans are Contracted.
+    async fn contracted(&self) -> usize {
+        let (mut count, mut page) = (0, ListParams::default().limit(50));
+        loop {
+            let plans = self.plans().list(&page).await.unwrap();
+            count += plans.items.iter().filter(|plan| has_reason(plan, "Contracted")).count();
+            match plans.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page = page.continue_token(&token),
+                None => return count,
+            }
+        }
+    }
+}
+
+/// Applies a plan of the test's own namespace, and returns how long it took to become Ready.
+async fn time_to_ready(env: &TestEnvironment, name: &str) -> Duration {
+    let tenant = new_tenant();
+    let began = Instant::now();
+    env.apply_in(&env.namespace, name, &tenant, json!({})).await;
+    env.wait_for_reason(name, "Contracted").await;
+    let took = began.elapsed();
+    let summary = env.simulator.summary(&tenant);
+    assert_eq!((summary.creates_sent, summary.deletes_sent), (1, 0), "{name}");
+    took
+}
+
+/// The median and the largest.
+fn median_and_maximum(mut times: Vec<Duration>) -> (Duration, Duration) {
+    times.sort_unstable();
+    (times[times.len() / 2], times[times.len() - 1])
+}
+
+/// The largest resident memory of the operator so far, without its code, in KiB.
+fn peak_memory(operator: &Operator) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", operator.id())).unwrap();
+    let value = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap()
+    };
+    value("VmHWM:") - value("RssFile:")
+}
+
+/// Who holds the lease, and how often it changed hands.
+async fn lease(env: &TestEnvironment) -> (Option<String>, Option<i32>) {
+    let leases: Api<Lease> = Api::namespaced(env.client.clone(), &env.namespace);
+    let spec = leases.get("fic-support-operator").await.unwrap().spec.unwrap();
+    (spec.holder_identity, spec.lease_transitions)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filled_namespace_costs_little_memory_and_stops_no_plan_of_another_one() {
+    let mut env = TestEnvironment::without_operator_on_own_control_plane().await.with_leader_election();
+    env = env.with_flags(&[&format!("--watch-namespace={NEIGHBOUR}"), "--resync-interval=10m"]);
+    env.create_namespace(NEIGHBOUR).await;
+    env.create_secret_in(NEIGHBOUR).await;
+    env.create_secret().await;
+    env.start_operator().await;
+    let mut alone = Vec::new();
+    for number in 0..5 {
+        alone.push(time_to_ready(&env, &format!("alone-{number}")).await);
+    }
+    let (alone, _) = median_and_maximum(alone);
+    println!("1 good plans Ready {alone:?} (median) without neighbours, {} KiB", peak_memory(&env.operators[0]));
+    let leader = lease(&env).await;
+
+    let neighbour = Neighbour { env: &env, tenant: new_tenant() };
+    env.apply_in(NEIGHBOUR, "holder", &neighbour.tenant, json!({})).await;
+    let began = Instant::now();
+    let fill = async {
+        neighbour.create_secrets().await;
+        neighbour.create_large_plans().await;
+        neighbour.create_and_delete_plans_of_one_tenant().await;
+    };
+    let mut beside = Vec::new();
+    let good = async {
+        for number in 0.. {
+            beside.push(time_to_ready(&env, &format!("beside-{number}")).await);
+        }
+    };
+    tokio::select! {
+        () = fill => {}
+        () = good => {}
+    }
+    let filled_for = began.elapsed();
+    env.wait_until("the large plans to be Contracted", || async { neighbour.contracted().await > LARGE_PLANS }).await;
+    assert_eq!(lease(&env).await, leader, "the operator lost its lead");
+    assert!(!beside.is_empty(), "no good plan became Ready while the namespace was filled");
+    let while_filled = peak_memory(&env.operators[0]);
+    let (count, (median, slowest)) = (beside.len(), median_and_maximum(beside));
+    let ratio = median.as_secs_f64() / alone.as_secs_f64();
+    println!(
+        "{count} good plans Ready {median:?} (median), {slowest:?} (slowest) beside a namespace that is filled for \
+         {filled_for:?}: {ratio:.1} times as long as alone; {while_filled} KiB"
+    );
+
+    // A new operator lists everything.
+    env.operator().terminate();
+    env.start_operator_until(&[CACHES_SYNCED]).await;
+    let took = time_to_ready(&env, "after-restart").await;
+    let after_restart = peak_memory(&env.operators[1]);
+    println!("1 good plans Ready {took:?} after a restart beside the filled namespace; {after_restart} KiB");
+    for used in [while_filled, after_restart] {
+        assert!(used < MEMORY_LIMIT, "the operator has used {used} KiB apart from its code");
+    }
+    assert_eq!(env.count(Call::Delete), 0);
+    env.assert_no_request_was_forbidden();
+}
