@@ -163,7 +163,7 @@ async fn require_secret_finalizer_in_shard(context: &Context, snapshot: &PlanSna
     let key = snapshot.secret_key();
     let api = Api::<PartialObjectMeta<Secret>>::namespaced(context.client.clone(), &key.namespace);
     let found = api.list_metadata(&ListParams::default().fields(&format!("metadata.name={}", key.name))).await?;
-    let mut finalizers = found.items.iter().flat_map(|secret| secret.finalizers());
+    let mut finalizers = found.items.iter().flat_map(ResourceExt::finalizers);
     if finalizers.any(|name| name == IN_USE_FINALIZER) { Ok(()) } else { Err(Error::Conflict) }
 }
 

@@ -206,12 +206,7 @@ fn handle(world: &mut SimWorld, incarnation: Incarnation, request: &ApiRequest) 
         [] => return failure(404),
     };
     match (&request.method, rest) {
-        (&Method::GET, []) => {
-            if kind == Kind::Plan {
-                world.oracle.plans_listed(incarnation);
-            }
-            list(world, incarnation, kind, namespace, request)
-        }
+        (&Method::GET, []) => list(world, incarnation, kind, namespace, request),
         (&Method::GET, [name]) => match world.store.get(&ObjectRef::new(kind, namespace, name)) {
             Some(object) => success(object),
             None => failure(404),
@@ -272,6 +267,9 @@ fn list(world: &mut SimWorld, incarnation: Incarnation, kind: Kind, namespace: &
     let selector = request.parameter("fieldSelector").unwrap_or_default();
     let labels = request.parameter("labelSelector").unwrap_or_default();
     let version = list_version(world, incarnation, request);
+    if kind == Kind::Plan {
+        world.oracle.plans_listed(incarnation, version);
+    }
     let mut objects = BTreeMap::new();
     for event in world.store.events.iter().take_while(|event| event.version <= version) {
         if event.event_type == "DELETED" {

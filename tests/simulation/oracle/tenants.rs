@@ -18,14 +18,16 @@ impl Oracle {
         }
     }
 
-    /// The watch of a process has delivered every change up to a version.
+    /// The watch of a process has delivered every change up to a version. That of a shard does not show every plan.
     pub fn watch_delivered(&mut self, incarnation: Incarnation, delivered: u64) {
-        self.unknown_records.retain(|(process, _), version| *process != incarnation || *version > delivered);
+        if !self.has_shards {
+            self.plans_listed(incarnation, delivered);
+        }
     }
 
-    /// The API server has answered a list of plans.
-    pub fn plans_listed(&mut self, incarnation: Incarnation) {
-        self.unknown_records.retain(|(process, _), _| *process != incarnation);
+    /// The API server has answered a list of plans at a version.
+    pub fn plans_listed(&mut self, incarnation: Incarnation, known: u64) {
+        self.unknown_records.retain(|(process, _), version| *process != incarnation || *version > known);
     }
 
     /// A process sends a request to FIC.
