@@ -2,10 +2,11 @@
 //!
 //! The namespaces whose requests wait take turns, so a namespace with many plans does not delay a plan of another one. Within
 //! a namespace there are no turns: in a queue all reconciles would advance one request at a time, and an operator that is
-//! restarted again and again under load would start every plan and finish none. A tenant has one request at a time, since
-//! it is locked during a reconcile, and all namespaces together have no more than `--concurrency`.
+//! restarted again and again under load would start every plan and finish none. But a tenant that sends again and again must
+//! not be served always, so a request that has waited for [`LONGEST`] precedes the others of its namespace. A tenant has
+//! one request at a time, since it is locked during a reconcile, and a namespace no more than half of `--concurrency`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ use tokio::time::{Instant, sleep};
 const PATIENCE: Duration = Duration::from_millis(5);
 /// How often a request that leaves the slot to another one tries again.
 const RETRY: Duration = Duration::from_millis(1);
+
+/// After this time a request precedes the others of its namespace.
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// Limits requests to a steady rate, with a burst of one second's worth (the generic cell rate algorithm, GCRA).
 pub(super) struct RateLimiter {
@@ -31,13 +35,16 @@ struct State {
     next_due: Instant,
     /// How many requests have been sent.
     sent: u64,
+    /// How many requests have begun to wait.
+    begun: u64,
     /// The namespaces whose requests wait.
     waiting: HashMap<Box<str>, Waiting>,
 }
 
 /// The requests of one namespace.
 struct Waiting {
-    requests: usize,
+    /// Since when each of them waits, the oldest first.
+    since: BTreeMap<u64, Instant>,
     /// The number of the request that was sent last, or the number of all requests before the first one waited.
     last: u64,
 }
@@ -46,6 +53,7 @@ struct Waiting {
 struct Place<'a> {
     limiter: &'a RateLimiter,
     namespace: &'a str,
+    number: u64,
 }
 
 impl RateLimiter {
@@ -53,7 +61,7 @@ impl RateLimiter {
     pub(super) fn new(requests_per_second: u32) -> Self {
         let interval = Duration::from_secs(1).checked_div(requests_per_second).unwrap_or_default();
         let tolerance = interval.saturating_mul(requests_per_second.saturating_sub(1));
-        let state = State { next_due: Instant::now(), sent: 0, waiting: HashMap::new() };
+        let state = State { next_due: Instant::now(), sent: 0, begun: 0, waiting: HashMap::new() };
         Self { interval, tolerance, state: Mutex::new(state) }
     }
 
@@ -75,10 +83,12 @@ impl RateLimiter {
 impl<'a> Place<'a> {
     fn new(limiter: &'a RateLimiter, namespace: &'a str) -> Self {
         let mut state = limiter.lock();
-        let last = state.sent;
-        state.waiting.entry(namespace.into()).or_insert(Waiting { requests: 0, last }).requests += 1;
+        state.begun += 1;
+        let (last, number) = (state.sent, state.begun);
+        let waiting = state.waiting.entry(namespace.into()).or_insert(Waiting { since: BTreeMap::new(), last });
+        waiting.since.insert(number, Instant::now());
         drop(state);
-        Self { limiter, namespace }
+        Self { limiter, namespace, number }
     }
 
     /// Takes the next slot, or returns how long to wait for it.
@@ -89,10 +99,14 @@ impl<'a> Place<'a> {
         if due > now {
             return Some(due - now);
         }
-        let is_turn_of = |waiting: &Waiting| state.waiting.values().all(|other| waiting.last <= other.last);
+        let precedes = |waiting: &Waiting| {
+            let oldest = waiting.since.first_key_value().filter(|(_, since)| now - **since >= LONGEST);
+            oldest.is_none_or(|(number, _)| *number == self.number)
+                && state.waiting.values().all(|other| waiting.last <= other.last)
+        };
         if !self.limiter.interval.is_zero()
             && now - due < PATIENCE
-            && !state.waiting.get(self.namespace).is_some_and(is_turn_of)
+            && !state.waiting.get(self.namespace).is_some_and(precedes)
         {
             return Some(RETRY);
         }
@@ -110,8 +124,8 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut state = self.limiter.lock();
         if let Some(waiting) = state.waiting.get_mut(self.namespace) {
-            waiting.requests -= 1;
-            if waiting.requests == 0 {
+            waiting.since.remove(&self.number);
+            if waiting.since.is_empty() {
                 state.waiting.remove(self.namespace);
             }
         }
@@ -287,8 +301,8 @@ mod tests {
     /// See the comment of the module: some plans are finished while others wait.
     #[tokio::test(start_paused = true)]
     async fn requests_of_one_namespace_are_not_queued() {
-        let limiter = RateLimiter::new(10);
-        assert_eq!(burst(&limiter, 1000), 10);
+        let limiter = RateLimiter::new(50);
+        assert_eq!(burst(&limiter, 1000), 50);
         let finished = AtomicUsize::new(0);
         let reconcile = || async {
             for _ in 0..4 {
@@ -297,8 +311,23 @@ mod tests {
             finished.fetch_add(1, Ordering::Relaxed);
         };
         let all = futures::future::join_all((0..50).map(|_| reconcile()));
-        assert!(timeout(Duration::from_secs(10), all).await.is_err(), "half of the requests");
+        assert!(timeout(Duration::from_secs(2), all).await.is_err(), "half of the requests");
         let finished = finished.into_inner();
         assert!(finished >= 10, "{finished} of 50 are finished");
+    }
+
+    /// Without a limit of the wait, one of two senders may be served always.
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_that_sends_much_does_not_starve_another_one_of_its_namespace() {
+        for senders in [1, 20] {
+            let limiter = RateLimiter::new(10);
+            assert_eq!(burst(&limiter, 1000), 10);
+            let (much, little) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let of_much = (0..senders).map(|_| send_on(&limiter, "team", &much));
+            let all = futures::future::join(futures::future::join_all(of_much), send_on(&limiter, "team", &little));
+            assert!(timeout(Duration::from_secs(60), all).await.is_err());
+            let (much, little) = (much.into_inner(), little.into_inner());
+            assert!(little >= 20 && much + little >= 598, "{senders}: {much} and {little}");
+        }
     }
 }

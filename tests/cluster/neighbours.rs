@@ -164,7 +164,7 @@ async fn filled_namespace_costs_little_memory_and_stops_no_plan_of_another_one()
         alone.push(time_to_ready(&env, &format!("alone-{number}")).await);
     }
     let (alone, _) = median_and_maximum(alone);
-    println!("1 good plans Ready {alone:?} (median) without neighbours, {} KiB", peak_memory(&env.operators[0]));
+    println!("5 good plans Ready {alone:?} (median) without neighbours, {} KiB", peak_memory(&env.operators[0]));
     let leader = lease(&env).await;
 
     let neighbour = Neighbour { env: &env, tenant: new_tenant() };
@@ -202,7 +202,7 @@ async fn filled_namespace_costs_little_memory_and_stops_no_plan_of_another_one()
     env.start_operator_until(&[CACHES_SYNCED]).await;
     let took = time_to_ready(&env, "after-restart").await;
     let after_restart = peak_memory(&env.operators[1]);
-    println!("1 good plans Ready {took:?} after a restart beside the filled namespace; {after_restart} KiB");
+    println!("1 good plan Ready {took:?} after a restart beside the filled namespace; {after_restart} KiB");
     for used in [while_filled, after_restart] {
         assert!(used < MEMORY_LIMIT, "the operator has used {used} KiB apart from its code");
     }
