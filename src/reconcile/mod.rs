@@ -24,6 +24,7 @@ pub mod state;
 
 use std::time::{Duration, Instant};
 
+use kube::core::ObjectMeta;
 use tracing::{debug, error, info, warn};
 
 use crate::api::plan::PremiumSupportPlan;
@@ -53,7 +54,10 @@ const TRIGGER_INTERVAL: Duration = Duration::from_secs(1);
 ///
 /// It returns no error: a failure is either reported in the status, or retried.
 pub async fn reconcile(plan: PremiumSupportPlan, context: &Context) -> Option<Duration> {
-    let Some(mut slot) = context.slots.take(plan.metadata.uid.as_deref().unwrap_or_default()).await else {
+    let ObjectMeta { namespace, uid, .. } = &plan.metadata;
+    let Some(mut slot) =
+        context.slots.take(namespace.as_deref().unwrap_or_default(), uid.as_deref().unwrap_or_default()).await
+    else {
         return Some(jitter(WAIT_FOR_PLACE, 0.5));
     };
     let started = Instant::now();
