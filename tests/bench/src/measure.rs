@@ -192,7 +192,7 @@ pub(crate) fn violations(measurement: &Measurement) -> Vec<String> {
         ("Events per plan", measurement.events, 2.0),
         ("writes of the Secret", count(measurement.secret_writes), 1.0),
         ("sign-ins per plan", measurement.sign_ins, 1.0),
-        ("List requests per plan", measurement.lists, 1.05),
+        ("List requests per plan", measurement.lists, 1.2),
         ("create requests per plan", measurement.creates, 1.0),
         ("Show requests per plan", measurement.shows, 3.0),
         ("writes in the steady state", count(measurement.steady_writes), 0.0),
