@@ -44,7 +44,7 @@ pub(super) async fn plans(
                 Change::Applied(guard) => plan_applied(&context, &guard),
                 Change::Deleted(key) => context.plan_deleted(&key),
                 Change::Complete(version) => {
-                    cache.compare(watch, version, |key| context.index.get(key).map(|plan| plan.version))?;
+                    cache.compare(watch, version, |key| context.index.version(key))?;
                 }
             }
         }

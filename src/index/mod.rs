@@ -182,6 +182,11 @@ impl Index {
         })
     }
 
+    /// The version of a plan.
+    pub fn version(&self, key: &ObjectKey) -> Option<u64> {
+        self.lock().plans.get(key).map(|entry| entry.version)
+    }
+
     /// The UID of a plan.
     pub fn uid(&self, key: &ObjectKey) -> Option<Box<str>> {
         self.lock().plans.get(key).map(|entry| entry.contender.uid.clone())

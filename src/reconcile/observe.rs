@@ -49,11 +49,20 @@ pub async fn execute(context: &Context, snapshot: &mut PlanSnapshot, query: &Que
 
 /// Why a Secret is not in the cache. Only metadata is requested, never data.
 async fn read_secret_absence(context: &Context, snapshot: &PlanSnapshot) -> Result<SecretAbsence, Error> {
+    let of_another_type = list_secret(context, snapshot, &format!(",type!={SECRET_TYPE}")).await?;
+    Ok(if of_another_type.is_empty() { SecretAbsence::NotFound } else { SecretAbsence::WrongType })
+}
+
+/// The Secret of a plan, if it also has these fields. By a list, since the operator may not get Secrets.
+async fn list_secret(
+    context: &Context,
+    snapshot: &PlanSnapshot,
+    fields: &str,
+) -> Result<Vec<PartialObjectMeta<Secret>>, Error> {
     let key = snapshot.secret_key();
-    let api = Api::<PartialObjectMeta<Secret>>::namespaced(context.client.clone(), &key.namespace);
-    let of_another_type = ListParams::default().fields(&format!("metadata.name={},type!={SECRET_TYPE}", key.name));
-    let found = api.list_metadata(&of_another_type).await?;
-    Ok(if found.items.is_empty() { SecretAbsence::NotFound } else { SecretAbsence::WrongType })
+    let api = Api::namespaced(context.client.clone(), &key.namespace);
+    let of_name = ListParams::default().fields(&format!("metadata.name={}{fields}", key.name));
+    Ok(api.list_metadata(&of_name).await?.items)
 }
 
 /// Reads this plan.
@@ -81,11 +90,10 @@ async fn read_holder(context: &Context, snapshot: &mut PlanSnapshot) -> Result<C
 }
 
 fn holder_in_cache(context: &Context, snapshot: &mut PlanSnapshot) -> Result<Claim, Error> {
-    let cached = context.index.get(&snapshot.key).ok_or(Error::Gone)?;
-    if *cached.uid != *snapshot.uid() {
+    if !context.is_known(&snapshot.key, snapshot.uid()) {
         return Err(Error::Gone);
     }
-    if Some(cached.version) != snapshot.version() || snapshot.is_secret_newly_deleted(context) {
+    if context.index.version(&snapshot.key) != snapshot.version() || snapshot.is_secret_newly_deleted(context) {
         return Err(Error::Conflict);
     }
     snapshot.claim = context.index.claim(&snapshot.key, &snapshot.plan.spec.tenant_id);
@@ -160,10 +168,8 @@ async fn require_secret_finalizer_in_shard(context: &Context, snapshot: &PlanSna
     if !context.scope.is_shard() {
         return Ok(());
     }
-    let key = snapshot.secret_key();
-    let api = Api::<PartialObjectMeta<Secret>>::namespaced(context.client.clone(), &key.namespace);
-    let found = api.list_metadata(&ListParams::default().fields(&format!("metadata.name={}", key.name))).await?;
-    let mut finalizers = found.items.iter().flat_map(ResourceExt::finalizers);
+    let found = list_secret(context, snapshot, "").await?;
+    let mut finalizers = found.iter().flat_map(ResourceExt::finalizers);
     if finalizers.any(|name| name == IN_USE_FINALIZER) { Ok(()) } else { Err(Error::Conflict) }
 }
 

@@ -1,9 +1,11 @@
 //! How many reconciles run at the same time, so that tenants whose requests to FIC hang do not hold up the others.
 //!
-//! A reconcile takes a slot. A namespace has at most half of them: what its objects cost in memory stays bounded. While a request to FIC takes longer than usual, the reconcile gives its slot to another one
+//! A reconcile takes a slot. While a request to FIC takes longer than usual, the reconcile gives its slot to another one
 //! and takes a place for waiting instead. The next reconcile of that plan starts with such a place and takes no slot, until
 //! FIC answers it in time again. There are more places than slots, and still a limited number of both: a place costs
 //! memory and a connection.
+//!
+//! A namespace has at most half of the slots, so that what its objects cost in memory stays bounded.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

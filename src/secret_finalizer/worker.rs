@@ -117,7 +117,8 @@ impl SecretFinalizer {
 
     /// Whether the index has a plan as it is now, so that it is in the shard of this operator.
     fn knows(&self, plan: &PremiumSupportPlan) -> bool {
-        self.index.get(&ObjectKey::of(plan)).is_some_and(|known| Some(known.version) == resource_version(plan))
+        let known = self.index.version(&ObjectKey::of(plan));
+        known.is_some() && known == resource_version(plan)
     }
 
     /// How the plans of the namespace use the Secret, whatever their labels, according to a live list. A plan that cannot

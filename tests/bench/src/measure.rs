@@ -145,8 +145,8 @@ pub(crate) async fn measure(program: &Path, plans: usize, steady: Duration) -> R
     let (gone_memory, _) = operator.memory()?;
     operator.stop()?;
 
-    let each = |count: u64| count as f64 / plans as f64;
-    let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let each = |number: u64| count(number) / plans as f64;
+    let mebibytes = |bytes: u64| count(bytes) / f64::from(1 << 20);
     let plan_writes = requests.get("PATCH premiumsupportplans") + requests.get("PATCH premiumsupportplans/status");
     let (events, secret_writes) = (requests.get("POST events"), requests.get("PATCH secrets"));
     Ok(Measurement {
@@ -205,8 +205,9 @@ pub(crate) fn violations(measurement: &Measurement) -> Vec<String> {
     exceeded.map(|(what, measured, limit)| format!("{plans} plans: {measured:.2} {what}, more than {limit}")).collect()
 }
 
+/// A count as a number to calculate with.
 #[expect(clippy::cast_precision_loss, reason = "all numbers are small")]
-fn count(number: u64) -> f64 {
+pub(crate) fn count(number: u64) -> f64 {
     number as f64
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
-use crate::measure::Measurement;
+use crate::measure::{Measurement, count};
 
 /// A row: what it shows, and with how many digits after the point.
 type Row = (&'static str, fn(&Measurement) -> f64, usize);
@@ -34,11 +34,6 @@ const ROWS: [Row; 22] = [
     ("memory in the steady state (MiB)", |m| m.steady_memory, 1),
     ("memory after all are gone (MiB)", |m| m.gone_memory, 1),
 ];
-
-#[expect(clippy::cast_precision_loss, reason = "all numbers are small")]
-fn count(number: u64) -> f64 {
-    number as f64
-}
 
 /// The table, with the change against earlier measurements of as many plans.
 pub(crate) fn table(measurements: &[Measurement], earlier: &[Measurement]) -> Table {
