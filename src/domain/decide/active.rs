@@ -45,7 +45,8 @@ impl Facts<'_> {
     /// managementPolicy Observe: report the contract of the tenant. A plan with a record keeps it, whatever is read
     /// meanwhile.
     fn observe(&self) -> Decision {
-        self.ensure_secret_finalizer(self.usable_secret()?)?;
+        self.usable_secret()?;
+        self.ensure_secret_finalizer()?;
         match self.observation()? {
             Observation::Own(contract) | Observation::Found(contract) | Observation::Replaced(_, contract) => {
                 let record = match &self.plan.record {
@@ -67,7 +68,7 @@ impl Facts<'_> {
         self.require_tenant()?;
         self.close_record_of_refused_create()?;
         let secret = self.usable_secret()?;
-        self.ensure_secret_finalizer(secret)?;
+        self.ensure_secret_finalizer()?;
         let observation = self.observation()?;
         self.wait_for_other_process(&observation, ReadyState::Purchasing { cause: None })?;
         match observation {

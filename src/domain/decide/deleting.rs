@@ -57,11 +57,11 @@ impl Facts<'_> {
             return Break(report_progress(AbolishProgress::CheckingCreate));
         }
         self.close_record_of_refused_create()?;
-        let secret = self.usable_secret()?;
+        self.usable_secret()?;
         if let (Some(WriteOutcome::Accepted(())), Some(id)) = (&self.run.deleted, self.plan.record.owned()) {
             return Break(report_progress(AbolishProgress::InProgress(id.clone())));
         }
-        self.ensure_secret_finalizer(secret)?;
+        self.ensure_secret_finalizer()?;
         let observation = self.observation()?;
         self.wait_for_other_process(&observation, ReadyState::Abolishing(AbolishProgress::CheckingCreate))?;
         match observation {

@@ -209,7 +209,12 @@ impl Facts<'_> {
         if create.nothing_was_created() || (self.contract_of_holder().is_some() && !create.is_open_here()) {
             return close_record(ReleaseReason::Yielded);
         }
-        Continue(!create.is_open_here())
+        let must_wait = !create.is_open_here();
+        if must_wait {
+            // It keeps its record, so it keeps its Secret too.
+            self.ensure_secret_finalizer()?;
+        }
+        Continue(must_wait)
     }
 
     /// The Secret, if requests can be made with it.
@@ -219,7 +224,7 @@ impl Facts<'_> {
                 let secret = UsableSecret { has_finalizer: *has_finalizer, deleting: *deleting };
                 let Some(defect) = defect else { return Continue(secret) };
                 // While it exists it can be fixed, also in a namespace that is being deleted and accepts no new Secret.
-                self.ensure_secret_finalizer(secret)?;
+                self.ensure_secret_finalizer()?;
                 Break(report(ReadyState::CredentialsInvalid(defect.clone()), Requeue::Resync))
             }
             SecretState::NotFound => Break(match self.run.secret_absence {
@@ -234,11 +239,13 @@ impl Facts<'_> {
 
     /// A Secret that a plan with a record uses carries the finalizer. The API server adds none to a Secret that is
     /// being deleted.
-    fn ensure_secret_finalizer(&self, secret: UsableSecret) -> Decision<()> {
-        if self.plan.record.is_present() && !secret.has_finalizer && !secret.deleting {
-            return Break(Step::Command(Command::AddSecretFinalizer));
+    fn ensure_secret_finalizer(&self) -> Decision<()> {
+        match self.secret {
+            SecretState::Found { has_finalizer: false, deleting: false, .. } if self.plan.record.is_present() => {
+                Break(Step::Command(Command::AddSecretFinalizer))
+            }
+            SecretState::Found { .. } | SecretState::NotFound => Continue(()),
         }
-        Continue(())
     }
 
     /// What a failed request means for the plan.

@@ -70,6 +70,11 @@ fn a_plan_whose_create_may_have_been_accepted_keeps_its_record() {
     let case = with(&foreign, None);
     assert_eq!(case.state(), ReadyState::TenantClaimed { holder: "team/other".into() });
     assert_eq!(case.done().1, RecordChange::Keep);
+    let unprotected = SecretState::Found { defect: None, has_finalizer: false, deleting: false };
+    for case in [case.clone(), case.clone().deleting()] {
+        let case = Case { secret: unprotected.clone(), ..case };
+        assert_eq!(case.step(), Step::Command(Command::AddSecretFinalizer), "with its record it keeps its Secret");
+    }
     let deleting = case.deleting().with_crd();
     assert_eq!(deleting.state(), ReadyState::Abolishing(AbolishProgress::CheckingCreate));
     // A tenant has one contract, so the recorded one settles it.
