@@ -57,7 +57,8 @@ impl Usage {
         let current = self.0.get(plan)?;
         let is_same =
             indexed.is_some_and(|indexed| indexed.uid == current.plan_uid && indexed.secret == current.secret);
-        if is_same && (current.in_progress || current.in_doubt_at.is_some()) {
+        // A create request may be in flight with this Secret, whatever the plan refers to by now.
+        if current.in_progress || (is_same && current.in_doubt_at.is_some()) {
             return None;
         }
         let depends = is_same && indexed.is_some_and(|indexed| indexed.depends_on_secret);
@@ -89,13 +90,16 @@ mod tests {
     }
 
     #[test]
-    fn a_use_in_progress_ends_when_the_plan_refers_to_another_secret_or_is_another_plan() {
+    fn a_use_lasts_until_its_reconcile_ends_also_if_the_plan_refers_to_another_secret_or_is_another_plan() {
         let (plan, secret) = keys();
         for changed in [indexed("first", "other"), indexed("second", "secret")] {
             let mut usage = Usage::default();
             usage.begin(&plan, &secret, indexed("first", "secret"));
             assert_eq!(usage.update(&plan, Some(&indexed("first", "secret"))), None);
-            assert_eq!(usage.update(&plan, Some(&changed)), Some(secret.clone()), "{changed:?}");
+            assert_eq!(usage.update(&plan, Some(&changed)), None, "{changed:?}");
+            assert!(usage.is_used(&secret), "{changed:?}");
+            assert_eq!(usage.end(&plan, Some(&changed), true), Some(secret.clone()), "{changed:?}");
+            assert!(!usage.is_used(&secret), "{changed:?}");
         }
     }
 }
