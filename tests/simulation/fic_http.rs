@@ -164,7 +164,8 @@ fn request_served(world: &mut SimWorld, request: &FicRequest, fault: Option<&'st
         world.fic.lock().log.entries().last().map_or((None, false), |entry| (entry.status, entry.effect));
     world.trace(|| trace_line(request, after.as_ref(), status, fault));
     let now = world.now();
-    let refused = status.is_some_and(|status| matches!(status, 400 | 401 | 403 | 409 | 429));
+    let is_withheld = matches!(fault, Some("hang" | "dropAfter" | "html"));
+    let refused = !is_withheld && status.is_some_and(|status| matches!(status, 400 | 401 | 403 | 409 | 429));
     let SimWorld { oracle, store, .. } = world;
     oracle.request_served(now, store, request, after.as_ref().filter(|_| effect), fault.is_some() && !refused)
 }
