@@ -20,10 +20,15 @@ use fic_support_operator::domain::error::{FicError, WriteOutcome};
 use fic_support_operator::fic::metrics::FicMetrics;
 use fic_support_operator::fic::{Access, Endpoints, FicClient, Limits, NotLeader};
 use fic_support_operator::proxy::Proxies;
+use http2_server::{Ending, Http2Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[path = "support/connect_proxy.rs"]
 mod connect_proxy;
+#[path = "support/http2_server.rs"]
+mod http2_server;
+#[path = "support/tls.rs"]
+mod tls;
 
 const TENANT: &str = "db8b0e40743f460685040c46167cf19e";
 
@@ -81,7 +86,7 @@ fn client(simulator: &Simulator, request_timeout: Duration, requests_per_second:
         endpoints,
         vec![],
         no_proxies(),
-        Limits { request_timeout, requests_per_second },
+        Limits { request_timeout, requests_per_second, ..Limits::default() },
         FicMetrics::default(),
     )
     .unwrap()
@@ -204,7 +209,7 @@ async fn create_is_not_sent_while_fic_refuses_connections() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let keystone = env.simulator.keystone_endpoint().parse().unwrap();
     let endpoints = Endpoints { fic: format!("http://{closed}").parse().unwrap(), keystone };
-    let limits = Limits { request_timeout: Duration::from_secs(1), requests_per_second: 0 };
+    let limits = Limits { request_timeout: Duration::from_secs(1), requests_per_second: 0, ..Limits::default() };
     let unreachable = FicClient::new(endpoints, vec![], no_proxies(), limits, FicMetrics::default()).unwrap();
     let outcome = create(&unreachable, &env.access).await;
     assert!(matches!(outcome, WriteOutcome::NotSent(FicError::Unavailable { .. })), "{outcome:?}");
@@ -352,17 +357,7 @@ async fn operation_error_is_returned_if_fic_returns_it() {
 
 /// Starts a TLS proxy in front of the simulator. Returns its port and the root certificate that signed its certificate.
 async fn start_tls_proxy(simulator: &Simulator) -> (u16, reqwest::Certificate) {
-    let authority_key = rcgen::KeyPair::generate().unwrap();
-    let mut parameters = rcgen::CertificateParams::default();
-    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let authority = rcgen::CertifiedIssuer::self_signed(parameters, authority_key).unwrap();
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = rcgen::CertificateParams::new(["127.0.0.1".into()]).unwrap().signed_by(&key, &authority).unwrap();
-    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
-    let config = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key.into())
-        .unwrap();
+    let (config, root) = tls::server_config();
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -378,7 +373,7 @@ async fn start_tls_proxy(simulator: &Simulator) -> (u16, reqwest::Certificate) {
             });
         }
     });
-    (port, reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap())
+    (port, root)
 }
 
 /// Starts a server that returns these headers and this body to every request. Returns its address, and the headers of
@@ -407,7 +402,7 @@ async fn start_raw_server(headers: &str, body: &[u8]) -> (SocketAddr, Arc<Mutex<
 fn client_of(fic: SocketAddr, simulator: &Simulator) -> FicClient {
     let keystone = simulator.keystone_endpoint().parse().unwrap();
     let endpoints = Endpoints { fic: format!("http://{fic}").parse().unwrap(), keystone };
-    let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 0 };
+    let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 0, ..Limits::default() };
     FicClient::new(endpoints, vec![], no_proxies(), limits, FicMetrics::default()).unwrap()
 }
 
@@ -443,10 +438,41 @@ async fn encoded_response_is_an_error_that_names_the_encoding() {
 
 /// A client for FIC and Keystone behind the TLS proxy at this port.
 fn tls_client(port: u16, roots: Vec<reqwest::Certificate>, proxies: Proxies) -> FicClient {
-    let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 0 };
+    let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 0, ..Limits::default() };
     let endpoint = |path: &str| format!("https://127.0.0.1:{port}/{path}").parse().unwrap();
     let endpoints = Endpoints { fic: endpoint("fic-eri"), keystone: endpoint("keystone/v3") };
     FicClient::new(endpoints, roots, proxies, limits, FicMetrics::default()).unwrap()
+}
+
+/// HTTP/2 lets a server say that it has not processed a request, and clients then send it again. A create request must not
+/// be: whether to send it again is decided after FIC was read.
+#[tokio::test]
+async fn a_create_request_over_http2_is_sent_once_whatever_happens() {
+    let access = TestEnv::new().await.access;
+    for ending in [Ending::Answer, Ending::Refuse, Ending::Cancel, Ending::GoAway, Ending::Disconnect] {
+        let server = Http2Server::start(ending).await;
+        let fic = tls_client(server.port, vec![server.root.clone()], no_proxies());
+        assert_eq!(fic.list(&access).await, Ok(vec![]), "{ending:?}");
+        let outcome = create(&fic, &access).await;
+        match ending {
+            Ending::Answer => assert!(matches!(outcome, WriteOutcome::Accepted(_)), "{outcome:?}"),
+            Ending::Refuse | Ending::Cancel | Ending::GoAway | Ending::Disconnect => {
+                assert!(matches!(outcome, WriteOutcome::Unknown(_)), "{ending:?}: {outcome:?}");
+            }
+        }
+        assert_eq!(server.creates(), 1, "{ending:?}");
+    }
+}
+
+#[tokio::test]
+async fn requests_over_http2_share_a_connection() {
+    let access = TestEnv::new().await.access;
+    let server = Http2Server::start(Ending::Answer).await;
+    let fic = tls_client(server.port, vec![server.root.clone()], no_proxies());
+    assert_eq!(fic.list(&access).await, Ok(vec![]));
+    let lists = futures::future::join_all((0..50).map(|_| fic.list(&access))).await;
+    assert!(lists.iter().all(Result::is_ok), "{lists:?}");
+    assert_eq!(server.connections(), 1);
 }
 
 #[tokio::test]

@@ -17,6 +17,14 @@ pub enum FicError {
         /// How long FIC asks the client to wait.
         retry_after: Option<Duration>,
     },
+    /// FIC answers no tenant. The last request of this tenant was not answered either, and other ones are not sent yet.
+    #[strum(serialize = "unavailable")]
+    Outage {
+        /// What happened to the last request of this tenant.
+        message: Box<str>,
+        /// When to try again.
+        wait: Duration,
+    },
     /// 429.
     RateLimited {
         /// How long FIC asks the client to wait.
@@ -81,9 +89,11 @@ impl FicError {
             Self::Unavailable { retry_after, .. }
             | Self::RateLimited { retry_after }
             | Self::AuthenticationFailed { retry_after, .. } => *retry_after,
-            Self::PermissionDenied { .. } | Self::Rejected { .. } | Self::Conflict { .. } | Self::Unexpected { .. } => {
-                None
-            }
+            Self::Outage { .. }
+            | Self::PermissionDenied { .. }
+            | Self::Rejected { .. }
+            | Self::Conflict { .. }
+            | Self::Unexpected { .. } => None,
         }
     }
 
@@ -92,9 +102,11 @@ impl FicError {
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::AuthenticationFailed { .. } | Self::PermissionDenied { .. } | Self::Rejected { .. } => true,
-            Self::Unavailable { .. } | Self::RateLimited { .. } | Self::Conflict { .. } | Self::Unexpected { .. } => {
-                false
-            }
+            Self::Unavailable { .. }
+            | Self::Outage { .. }
+            | Self::RateLimited { .. }
+            | Self::Conflict { .. }
+            | Self::Unexpected { .. } => false,
         }
     }
 
@@ -133,7 +145,9 @@ impl<T> WriteOutcome<T> {
                 Self::Refused(error)
             }
             FicError::RateLimited { .. } | FicError::AuthenticationFailed { .. } => Self::NotSent(error),
-            FicError::Unavailable { .. } | FicError::Unexpected { .. } => Self::Unknown(error),
+            FicError::Unavailable { .. } | FicError::Outage { .. } | FicError::Unexpected { .. } => {
+                Self::Unknown(error)
+            }
         }
     }
 
@@ -187,6 +201,9 @@ mod tests {
         let refused = FicError::AuthenticationFailed { message: "".into(), retry_after: None };
         assert_eq!(refused.category(), "authentication_failed");
         assert_eq!(WriteOutcome::<()>::from_error(refused.clone()), WriteOutcome::NotSent(refused));
+        let outage = FicError::Outage { message: "".into(), wait: Duration::ZERO };
+        assert_eq!((outage.category(), outage.retry_after()), ("unavailable", None));
+        assert_eq!(WriteOutcome::<()>::from_error(outage.clone()), WriteOutcome::Unknown(outage));
         let other = FicError::Unexpected { message: "".into() };
         assert_eq!((other.category(), other.retry_after()), ("unexpected_answer", None));
         assert_eq!(WriteOutcome::<()>::from_error(other.clone()), WriteOutcome::Unknown(other));

@@ -190,6 +190,8 @@ fn reason_of(error: &FicError) -> Reason {
         FicError::Rejected { .. } => Reason::RequestRejected,
         FicError::Unexpected { .. } => Reason::UnexpectedAnswer,
         // A conflict on a read means that FIC is busy with the tenant.
-        FicError::Unavailable { .. } | FicError::Conflict { .. } => Reason::ServiceUnavailable,
+        FicError::Unavailable { .. } | FicError::Outage { .. } | FicError::Conflict { .. } => {
+            Reason::ServiceUnavailable
+        }
     }
 }

@@ -18,6 +18,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an unused connection stays open: shorter than gateways keep it, so that a create request is not sent on a
 /// connection that the gateway is closing.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often the server of an HTTP/2 connection with requests must answer a ping, and how soon.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a request has no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +82,9 @@ impl Http {
             .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
+            // All tenants share a connection over HTTP/2. One that is dead must not hold them all up.
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
             .tls_certs_merge(roots)
             .proxy(Proxy::custom(move |url| proxies.for_url(url).ok().flatten().cloned()))
             .build()?;

@@ -39,8 +39,7 @@ pub(super) async fn sign_in(transport: &Transport, endpoint: &Url, access: &Acce
     let body = body(access).map_err(|error| FicError::unavailable(error.to_string()))?;
     let sent_at = Instant::now();
     let request = request(Method::POST, append_path(endpoint, ["auth", "tokens"]), Some(secret_bytes(body).into()));
-    let response =
-        transport.send(&access.namespace, request, &|| true).await.map_err(|error| name_keystone(error.into()))?;
+    let response = transport.send(access, request, &|| true).await.map_err(|error| name_keystone(error.into()))?;
     if response.status != 201 && response.status != 200 {
         return Err(error_of(&response, &access.credentials));
     }

@@ -1,15 +1,18 @@
 //! The client of the FIC API: sign in, list, show, create and delete contracts, and read why an operation failed.
 //!
-//! - [`transport`] and [`rate_limit`]: one HTTP request within all limits.
+//! - [`transport`], [`rate_limit`] and [`pace`]: one HTTP request within all limits.
 //! - [`http`]: executes a request; a test provides a replacement.
+//! - [`circuit_breaker`]: holds requests back while FIC answers no tenant.
 //! - [`keystone`], [`tokens`] and [`refused_sign_ins`]: sign-in, the cache of tokens, and the limit for wrong credentials.
 //! - [`wire`] and [`response`]: the JSON, and what it is parsed into.
 //! - [`metrics`] and [`call`]: the number and duration of requests by call.
 
 pub mod call;
+mod circuit_breaker;
 pub mod http;
 mod keystone;
 pub mod metrics;
+mod pace;
 mod rate_limit;
 mod refused_sign_ins;
 mod response;
@@ -30,6 +33,7 @@ use crate::domain::contract::{Contract, ContractId};
 use crate::domain::error::{FicError, WriteOutcome};
 use crate::proxy::Proxies;
 use call::Call;
+use circuit_breaker::CircuitBreaker;
 use http::{Http, HttpClient, TransportError};
 use keystone::Token;
 use metrics::{FicMetrics, status_class};
@@ -74,6 +78,7 @@ pub struct FicClient {
     transport: Transport,
     tokens: TokenCache,
     refused_sign_ins: RefusedSignIns,
+    circuit_breaker: CircuitBreaker,
     endpoints: Endpoints,
     metrics: FicMetrics,
 }
@@ -113,6 +118,7 @@ impl FicClient {
             transport,
             tokens: TokenCache::default(),
             refused_sign_ins: RefusedSignIns::default(),
+            circuit_breaker: CircuitBreaker::new(limits.failing_tenants),
             endpoints,
             metrics,
         }
@@ -123,11 +129,14 @@ impl FicClient {
     /// # Errors
     /// When FIC does not return the list.
     pub async fn list(&self, access: &Access) -> Result<Vec<Contract>, FicError> {
-        let response = self.read(access, Call::List, self.services()).await?;
-        match response.status {
-            200 => response.parse(access, wire::parse_contract_list),
-            _ => Err(response.error),
-        }
+        let list = async {
+            let response = self.read(access, Call::List, self.services()).await?;
+            match response.status {
+                200 => response.parse(access, wire::parse_contract_list),
+                _ => Err(response.error),
+            }
+        };
+        self.circuit_breaker.read(&access.tenant, list).await
     }
 
     /// Shows the contract; none if FIC returns 404 for this id.
@@ -135,12 +144,15 @@ impl FicClient {
     /// # Errors
     /// When FIC returns neither the contract nor 404.
     pub async fn show(&self, access: &Access, id: &ContractId) -> Result<Option<Contract>, FicError> {
-        let response = self.read(access, Call::Show, self.service(id)).await?;
-        match response.status {
-            200 => response.parse(access, |body, context| wire::parse_contract_of(body, context, id)).map(Some),
-            404 => Ok(None),
-            _ => Err(response.error),
-        }
+        let show = async {
+            let response = self.read(access, Call::Show, self.service(id)).await?;
+            match response.status {
+                200 => response.parse(access, |body, context| wire::parse_contract_of(body, context, id)).map(Some),
+                404 => Ok(None),
+                _ => Err(response.error),
+            }
+        };
+        self.circuit_breaker.read(&access.tenant, show).await
     }
 
     /// Creates a contract with this menu.
@@ -238,7 +250,7 @@ impl FicClient {
     ) -> Result<Response, TransportError> {
         let http_request = request.with_token(token)?;
         let began = Instant::now();
-        let response = self.transport.send(&access.namespace, http_request, may_send).await;
+        let response = self.transport.send(access, http_request, may_send).await;
         let outcome = match &response {
             Ok(response) => status_class(response.status),
             Err(TransportError::NotSent(_) | TransportError::NotLeader) => "not_sent",

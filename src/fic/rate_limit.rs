@@ -5,12 +5,17 @@
 //! restarted again and again under load would start every plan and finish none. But a tenant that sends again and again must
 //! not be served always, so a request that has waited for [`LONGEST`] precedes the others of its namespace. A tenant has
 //! one request at a time, since it is locked during a reconcile, and a namespace no more than half of `--concurrency`.
+//!
+//! [`super::pace`] has the rate.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use tracing::info;
+
+use crate::fic::pace::Pace;
 
 /// How long a request that is due leaves the slot to a namespace whose turn it is. Timers are late by a millisecond. A
 /// request that waits and is not polled must not stop all others.
@@ -23,14 +28,11 @@ const LONGEST: Duration = Duration::from_secs(2);
 
 /// Limits requests to a steady rate, with a burst of one second's worth (the generic cell rate algorithm, GCRA).
 pub(super) struct RateLimiter {
-    /// The time between two requests at the steady rate; zero if there is no limit.
-    interval: Duration,
-    /// How far a burst may run ahead of the steady rate.
-    tolerance: Duration,
     state: Mutex<State>,
 }
 
 struct State {
+    pace: Pace,
     /// When the next request is due at the steady rate.
     next_due: Instant,
     /// How many requests have been sent.
@@ -59,10 +61,9 @@ struct Place<'a> {
 impl RateLimiter {
     /// Limits to this many requests per second; 0: no limit.
     pub(super) fn new(requests_per_second: u32) -> Self {
-        let interval = Duration::from_secs(1).checked_div(requests_per_second).unwrap_or_default();
-        let tolerance = interval.saturating_mul(requests_per_second.saturating_sub(1));
-        let state = State { next_due: Instant::now(), sent: 0, begun: 0, waiting: HashMap::new() };
-        Self { interval, tolerance, state: Mutex::new(state) }
+        let pace = Pace::new(requests_per_second);
+        let state = State { pace, next_due: Instant::now(), sent: 0, begun: 0, waiting: HashMap::new() };
+        Self { state: Mutex::new(state) }
     }
 
     /// Waits until one request of this namespace may be sent.
@@ -72,6 +73,16 @@ impl RateLimiter {
         let place = Place::new(self, namespace);
         while let Some(wait) = place.try_acquire() {
             sleep(wait).await;
+        }
+    }
+
+    /// FIC answered 429 to a request of this tenant.
+    pub(super) fn slow_down(&self, tenant: &str) {
+        if let Some(rate) = self.lock().pace.limited(tenant, Instant::now()) {
+            info!(
+                requests_per_second = rate,
+                "FIC limits the rate of several tenants, sending fewer requests for a while"
+            );
         }
     }
 
@@ -95,7 +106,11 @@ impl<'a> Place<'a> {
     fn try_acquire(&self) -> Option<Duration> {
         let mut state = self.limiter.lock();
         let now = Instant::now();
-        let due = state.next_due.checked_sub(self.limiter.tolerance).unwrap_or(now);
+        let Some((interval, tolerance)) = state.pace.interval(now) else {
+            state.pace.sent(now);
+            return None;
+        };
+        let due = state.next_due.checked_sub(tolerance).unwrap_or(now);
         if due > now {
             return Some(due - now);
         }
@@ -104,13 +119,11 @@ impl<'a> Place<'a> {
             oldest.is_none_or(|(number, _)| *number == self.number)
                 && state.waiting.values().all(|other| waiting.last <= other.last)
         };
-        if !self.limiter.interval.is_zero()
-            && now - due < PATIENCE
-            && !state.waiting.get(self.namespace).is_some_and(precedes)
-        {
+        if now - due < PATIENCE && !state.waiting.get(self.namespace).is_some_and(precedes) {
             return Some(RETRY);
         }
-        state.next_due = now.max(state.next_due) + self.limiter.interval;
+        state.next_due = now.max(state.next_due) + interval;
+        state.pace.sent(now);
         state.sent += 1;
         let sent = state.sent;
         if let Some(waiting) = state.waiting.get_mut(self.namespace) {

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Body, Method, Request, Url};
+use reqwest::{Body, Method, Request, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
-use crate::fic::MaySend;
 use crate::fic::http::{HttpClient, TransportError, describe};
 use crate::fic::rate_limit::RateLimiter;
 use crate::fic::response::Response;
+use crate::fic::{Access, MaySend};
 use crate::text::sanitize_word;
 
 /// The largest response body that is read.
@@ -29,6 +29,14 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// Requests per second of all tenants together; 0: no limit.
     pub requests_per_second: u32,
+    /// The number of tenants whose requests must fail, with none that is answered, to hold requests back.
+    pub failing_tenants: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { request_timeout: Duration::from_secs(30), requests_per_second: 50, failing_tenants: 10 }
+    }
 }
 
 /// Sends requests within the limits.
@@ -40,21 +48,21 @@ pub(super) struct Transport {
 
 impl Transport {
     pub(super) fn new(http_client: Box<dyn HttpClient>, limits: Limits) -> Self {
-        let Limits { request_timeout, requests_per_second } = limits;
+        let Limits { request_timeout, requests_per_second, .. } = limits;
         Self { http_client, rate_limiter: RateLimiter::new(requests_per_second), request_timeout }
     }
 
-    /// Sends a request of a plan in this namespace and reads its response.
+    /// Sends a request for this tenant and reads its response.
     ///
     /// `may_send` is called after every wait, right before the request is sent: a process that was frozen while it
     /// waited must not send.
     pub(super) async fn send(
         &self,
-        namespace: &str,
+        access: &Access,
         request: Request,
         may_send: MaySend<'_>,
     ) -> Result<Response, TransportError> {
-        self.rate_limiter.acquire(namespace).await;
+        self.rate_limiter.acquire(&access.namespace).await;
         if !may_send() {
             return Err(TransportError::NotLeader);
         }
@@ -64,6 +72,9 @@ impl Transport {
         let execute = self.http_client.execute(request);
         let mut response = timeout_at(deadline, execute).await.unwrap_or_else(|_| Err(timed_out()))?;
         let status = response.status();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            self.rate_limiter.slow_down(&access.tenant);
+        }
         let mut body = match timeout_at(deadline, read(&mut response)).await.unwrap_or_else(|_| Err(timed_out())) {
             // The status alone says that FIC refused the request, so a missing body does not make the outcome unknown.
             Err(_) if !status.is_success() => Vec::new(),
@@ -140,6 +151,7 @@ mod tests {
     use hyper::body::Frame;
 
     use super::*;
+    use crate::api::credentials::Credentials;
 
     /// Counts the requests and returns an empty response to each.
     struct CountingClient(&'static AtomicUsize);
@@ -154,12 +166,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn leadership_lost_while_request_waits_for_rate_limit_prevents_sending() {
         static SENT: AtomicUsize = AtomicUsize::new(0);
-        let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 1 };
+        let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 1, ..Limits::default() };
         let transport = Transport::new(Box::new(CountingClient(&SENT)), limits);
         let lost_at = Instant::now() + Duration::from_millis(500);
+        let access =
+            Access { namespace: "team".into(), tenant: "a".into(), credentials: Credentials::new("key", "secret") };
         let may_send = || Instant::now() < lost_at;
         let send =
-            || transport.send("team", Request::new(Method::POST, "http://fic".parse().expect("a URL")), &may_send);
+            || transport.send(&access, Request::new(Method::POST, "http://fic".parse().expect("a URL")), &may_send);
         assert!(send().await.is_ok());
         assert!(matches!(send().await, Err(TransportError::NotLeader)));
         assert_eq!(SENT.load(Ordering::Relaxed), 1);

@@ -231,7 +231,7 @@ fn credentials_invalid(defect: &SecretDefect, secret: &str) -> String {
 fn request_failed(error: &FicError, subject: Subject<'_>) -> String {
     let Subject { tenant, secret, .. } = subject;
     match error {
-        FicError::Unavailable { .. } | FicError::Conflict { .. } => format!(
+        FicError::Unavailable { .. } | FicError::Outage { .. } | FicError::Conflict { .. } => format!(
             "FIC cannot be reached or does not answer properly ({}). The operator retries with exponential backoff. If this lasts, check the \
              network and the endpoints of the operator.",
             brief(error)
@@ -264,7 +264,9 @@ fn request_failed(error: &FicError, subject: Subject<'_>) -> String {
 /// A short description of an error.
 fn brief(error: &FicError) -> String {
     match error {
-        FicError::Unavailable { message, .. } | FicError::Unexpected { message } => message.to_string(),
+        FicError::Unavailable { message, .. } | FicError::Outage { message, .. } | FicError::Unexpected { message } => {
+            message.to_string()
+        }
         FicError::RateLimited { .. } => "HTTP 429".into(),
         FicError::AuthenticationFailed { message, .. } => {
             format!("Keystone rejects the credentials{}", quoted(message))

@@ -7,6 +7,7 @@
 //! | [`observe`] | a query → its result | one read |
 //! | [`act`] | a command or a status change → its result | one write |
 //! | [`report`], [`message`] | a status change → status, Events, text | none; pure |
+//! | [`resync`] | the UID → when a plan is read again | none; pure |
 //! | [`state`] | what is kept between reconciles, and what makes one due | none |
 
 pub mod act;
@@ -18,6 +19,7 @@ pub mod metrics;
 pub mod observe;
 pub mod purchase_guard;
 pub mod report;
+mod resync;
 pub mod slots;
 pub mod snapshot;
 pub mod state;
@@ -60,13 +62,18 @@ pub async fn reconcile(plan: PremiumSupportPlan, context: &Context) -> Option<Du
     else {
         return Some(jitter(WAIT_FOR_PLACE, 0.5));
     };
+    // Hundreds of plans may wait for a slot, and what follows takes much memory.
+    Box::pin(reconcile_in_slot(plan, context, &mut slot)).await
+}
+
+async fn reconcile_in_slot(plan: PremiumSupportPlan, context: &Context, slot: &mut Slot<'_>) -> Option<Duration> {
     let started = Instant::now();
     let mut snapshot = PlanSnapshot::new(context, plan);
     let mut state = match due_state(context, &snapshot) {
         Due::Now(state) => *state,
         Due::Later(wait) => return wait,
     };
-    let outcome = run_steps(context, &mut snapshot, &mut state.memory, &mut slot).await;
+    let outcome = run_steps(context, &mut snapshot, &mut state.memory, slot).await;
     let result = outcome.as_ref().map_or_else(Error::category, |_| "success");
     let wait = finish(context, &snapshot, state, outcome);
     context.metrics.record(result, started.elapsed());
@@ -237,7 +244,7 @@ fn finish(
     let wait = match outcome {
         Ok(Finished { requeue, inputs }) => {
             state.inputs = Some(inputs);
-            wait_of(context, &state.memory, requeue)
+            wait_of(context, snapshot, &state.memory, requeue)
         }
         Err(error) => {
             // Without stored inputs every trigger makes the next reconcile due.
@@ -261,13 +268,15 @@ fn store(context: &Context, snapshot: &PlanSnapshot, state: PlanState) {
     }
 }
 
-fn wait_of(context: &Context, memory: &Memory, requeue: Requeue) -> Option<Duration> {
+fn wait_of(context: &Context, snapshot: &PlanSnapshot, memory: &Memory, requeue: Requeue) -> Option<Duration> {
     let settings = &context.settings;
+    let now = context.clock.uptime();
     Some(match requeue {
         Requeue::Poll => jitter(settings.poll_interval, 0.1),
-        Requeue::Resync => jitter(settings.resync_interval, 0.1),
+        Requeue::Resync => resync::wait(snapshot.uid(), settings.resync_interval, now),
         Requeue::Backoff => backoff::after(memory.failures),
-        Requeue::At(time) => time.saturating_sub(context.clock.uptime()),
+        Requeue::At(time) => time.saturating_sub(now),
+        Requeue::AfterOutage(wait) => wait,
         Requeue::OnChange => return None,
     })
 }

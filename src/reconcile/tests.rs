@@ -70,7 +70,7 @@ impl Fixture {
         let url = |path: &str| format!("https://fic.example/{path}").parse().expect("a URL");
         let endpoints = Endpoints { fic: url("fic"), keystone: url("keystone") };
         let second = Duration::from_secs(1);
-        let limits = Limits { request_timeout: second, requests_per_second: 0 };
+        let limits = Limits { request_timeout: second, requests_per_second: 0, ..Limits::default() };
         let context = Context {
             client,
             fic: Arc::new(FicClient::with_http_client(Box::new(NoFic), endpoints, limits, FicMetrics::default())),

@@ -142,8 +142,11 @@ fn fic_client(arguments: &RunArgs, proxies: Proxies, metrics: FicMetrics) -> Res
     for endpoint in [&endpoints.fic, &endpoints.keystone] {
         proxies.for_url(endpoint)?;
     }
-    let limits =
-        Limits { request_timeout: arguments.request_timeout, requests_per_second: arguments.fic_requests_per_second };
+    let limits = Limits {
+        request_timeout: arguments.request_timeout,
+        requests_per_second: arguments.fic_requests_per_second,
+        ..Limits::default()
+    };
     let roots = arguments.root_certificates.clone();
     FicClient::new(endpoints, roots, proxies, limits, metrics).map_err(RunError::FicClient)
 }

@@ -5,8 +5,8 @@ use fic_simulator::log::{Call, Entry};
 use fic_simulator::portal::Action;
 use serde_json::json;
 
-use crate::support::TestEnvironment;
 use crate::support::plan::{condition, message, ready};
+use crate::support::{TestEnvironment, new_tenant};
 
 fn status(code: u16) -> Kind {
     Kind::Status { code, body: None, retry_after: None }
@@ -208,4 +208,38 @@ async fn unknown_fields_and_operation_statuses_are_tolerated() {
     env.simulator.portal(&env.tenant, &Action::SetStatus("Migrating".into()));
     let plan = env.wait_for_reason("premium", "Processing").await;
     assert_eq!(plan.status.unwrap().operation_status.as_deref(), Some("Migrating"));
+}
+
+/// The circuit breaker opens at ten tenants.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_fic_answers_nobody_one_request_at_a_time_is_sent_and_a_tenant_that_works_goes_on() {
+    let env = TestEnvironment::with_operator_flags(&["--resync-interval=500ms"]).await;
+    let tenants = (0..12).map(|_| new_tenant()).collect::<Vec<_>>();
+    let name = |number: usize| format!("plan-{number}");
+    for (number, tenant) in tenants.iter().enumerate() {
+        env.apply_in(&env.namespace, &name(number), tenant, json!({})).await;
+    }
+    for number in 0..tenants.len() {
+        env.wait_for_reason(&name(number), "Contracted").await;
+    }
+    env.simulator.fault(Fault { call: None, tenant: None, skip: 0, times: None, kind: status(503) });
+    let are_probes = |log: &[Entry]| log.windows(2).rev().take(3).all(|two| two[1].at_ms - two[0].at_ms >= 900);
+    env.wait_for_requests("one request after the other", are_probes).await;
+
+    env.simulator.clear_faults();
+    for tenant in &tenants {
+        env.simulator.fault(Fault::on_tenant(tenant, status(503)));
+    }
+    env.apply("good", json!({})).await;
+    env.wait_for_reason("good", "Contracted").await;
+
+    env.simulator.clear_faults();
+    let before = env.simulator.log().len();
+    let is_read = |log: &[Entry], tenant: &String| {
+        log[before..].iter().any(|entry| entry.tenant.as_ref() == Some(tenant) && entry.status == Some(200))
+    };
+    env.wait_for_requests("every tenant", |log| tenants.iter().all(|tenant| is_read(log, tenant))).await;
+    for number in 0..tenants.len() {
+        env.wait_for_reason(&name(number), "Contracted").await;
+    }
 }

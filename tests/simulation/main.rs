@@ -39,8 +39,9 @@ mod user_actions;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use run::outage::Figures;
 use scenario::Scenario;
 
 /// The number of seeds that are run unless `SEEDS` is set.
@@ -145,6 +146,31 @@ fn run_until_failure(seeds: u64, next: &AtomicU64, failed: &AtomicBool) -> (Tall
         tally.creates += u64::from(outcome.creates);
         tally.deletes += u64::from(outcome.deletes);
         tally.processes_ended += u64::from(outcome.processes_ended);
+    }
+}
+
+/// 40 plans, or as many as `PLANS` says.
+#[test]
+fn an_outage_of_fic_costs_few_requests_and_ends_for_all_plans_soon() {
+    let plans = environment_number("PLANS").map_or(40, |plans| usize::try_from(plans).unwrap());
+    println!("{plans} plans | requests | most in a minute | writes | not Ready | recovery | most in a second");
+    for (minutes, lasts_long) in [(10, false), (600, true)] {
+        let figures = run::outage::run_outage(plans, Duration::from_mins(minutes)).unwrap();
+        let Figures { requests, most_in_a_minute, writes, not_ready, recovery, most_in_a_second } = figures;
+        println!(
+            "{minutes} min | {requests} | {most_in_a_minute} | {writes} | {not_ready} | {recovery:?} | {most_in_a_second}"
+        );
+        // Each plan fails once, then one request at a time finds out whether FIC answers again.
+        let most_requests = 2 * plans + usize::try_from(minutes).unwrap() * 7;
+        assert!(requests <= most_requests, "{requests} requests, more than {most_requests}");
+        assert!(!lasts_long || most_in_a_minute <= 7, "{most_in_a_minute} requests in a minute");
+        // A plan says so when it was not read for three resync intervals, and again when it was.
+        assert_eq!(usize::try_from(writes).unwrap(), if lasts_long { 2 * plans } else { 0 });
+        assert_eq!(not_ready, if lasts_long { plans } else { 0 });
+        // Two requests of each plan, at half of the rate, and a probe before.
+        let longest = Duration::from_secs(30) + Duration::from_millis(80) * u32::try_from(plans).unwrap();
+        assert!(recovery < longest, "{recovery:?}, longer than {longest:?}");
+        assert!(most_in_a_second <= 100, "{most_in_a_second} requests in a second");
     }
 }
 

@@ -92,10 +92,11 @@ async fn run_process(world: &Shared, incarnation: Incarnation, elects: bool, mut
 fn dependencies(world: &Shared, incarnation: Incarnation) -> Dependencies {
     let endpoints =
         Endpoints { fic: "http://fic/fic-eri".parse().unwrap(), keystone: "http://fic/keystone/v3".parse().unwrap() };
-    let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 50 };
+    let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 50, failing_tenants: 2 };
     let http_client = Box::new(SimulatedHttp { world: world.clone(), incarnation });
     let client = api_server::client(world, incarnation);
     let wall_clock = world.lock().wall_clock().parse().unwrap();
+    let resync_interval = world.lock().resync_interval;
     let label_selector = world.lock().has_shards.then(|| format!("shard={}", incarnation.0));
     Dependencies {
         watch_client: client.clone(),
@@ -104,7 +105,7 @@ fn dependencies(world: &Shared, incarnation: Incarnation) -> Dependencies {
         scope: Scope { label_selector, ..Scope::default() },
         settings: Settings {
             poll_interval: POLL_INTERVAL,
-            resync_interval: RESYNC_INTERVAL,
+            resync_interval,
             operation_timeout: Duration::from_mins(1),
             loss_patience: LOSS_PATIENCE,
             max_recreations_per_hour: world.lock().max_recreations_per_hour,

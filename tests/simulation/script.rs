@@ -137,6 +137,28 @@ impl Script {
         }
     }
 
+    /// Plans of as many tenants, which become Ready.
+    pub fn many_plans(count: usize) -> Self {
+        let plans = (0..count).map(|number| ObjectRef::new(Kind::Plan, "alpha", &format!("plan-{number}")));
+        let plans = plans.collect::<Vec<_>>();
+        let secret = Action::Secret(ObjectRef::new(Kind::Secret, "alpha", "credentials"), "good");
+        let apply =
+            |(number, plan): (usize, &ObjectRef)| Action::Apply(plan.clone(), spec(&format!("{number:032x}")), false);
+        let actions = std::iter::once(secret).chain(plans.iter().enumerate().map(apply));
+        Self {
+            scenario: Scenario::Calm,
+            processing: Duration::ZERO,
+            fault_rates: FaultRates::default(),
+            crashes: vec![],
+            max_recreations: None,
+            replicas: &['a'],
+            elects: false,
+            actions: actions.map(|action| (Duration::ZERO, action)).collect(),
+            length: Duration::from_secs(5),
+            plans,
+        }
+    }
+
     /// How long a decision may still take effect after the plan has changed: a request may be slow, hang until its
     /// timeout, or wait in a frozen process, and watches may be late. The client restarts a broken watch within half a
     /// minute, and it may break again.

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::faults::{Crash, FaultRates, random_fic_fault};
 use crate::oracle::Oracle;
+use crate::replica::RESYNC_INTERVAL;
 use crate::store::{Kind, ObjectRef, ObjectWrite, Store};
 
 /// The number of classes of instants: see [`SimWorld::unique_instant`].
@@ -39,6 +40,7 @@ pub struct SimWorld {
     /// Each replica reconciles the plans of its own shard.
     pub has_shards: bool,
     pub max_recreations_per_hour: Option<u32>,
+    pub resync_interval: Duration,
     lease_renewed_at: Duration,
     pub running: HashSet<Incarnation>,
     pub terminating_namespaces: HashSet<String>,
@@ -70,6 +72,7 @@ impl Shared {
             elects: false,
             has_shards: false,
             max_recreations_per_hour: None,
+            resync_interval: RESYNC_INTERVAL,
             lease_renewed_at: Duration::ZERO,
             running: HashSet::new(),
             terminating_namespaces: HashSet::new(),

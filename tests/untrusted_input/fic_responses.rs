@@ -45,7 +45,7 @@ fn successful_sign_in() -> FixedResponse {
 
 fn client(sign_in: FixedResponse, other: FixedResponse) -> (FicClient, Access) {
     let endpoints = Endpoints { fic: "http://fic/f".parse().unwrap(), keystone: "http://fic/k".parse().unwrap() };
-    let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 0 };
+    let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 0, ..Limits::default() };
     let http_client = Box::new(FixedResponses { sign_in, other });
     let fic = FicClient::with_http_client(http_client, endpoints, limits, FicMetrics::default());
     (
@@ -71,7 +71,9 @@ fn is_free_of(message: &str, secrets: &[&str]) -> bool {
 
 fn error_is_clean(error: &FicError, secrets: &[&str]) -> bool {
     match error {
-        FicError::Unavailable { message, .. } | FicError::Unexpected { message } => is_clean(message),
+        FicError::Unavailable { message, .. } | FicError::Outage { message, .. } | FicError::Unexpected { message } => {
+            is_clean(message)
+        }
         FicError::AuthenticationFailed { message, .. }
         | FicError::PermissionDenied { message }
         | FicError::Rejected { message }

@@ -255,6 +255,7 @@ impl Facts<'_> {
     fn after_error(&self, error: &FicError) -> Step {
         let requeue = match error {
             FicError::Unavailable { .. } | FicError::RateLimited { .. } | FicError::Conflict { .. } => Requeue::Backoff,
+            FicError::Outage { wait, .. } => Requeue::AfterOutage(*wait),
             FicError::AuthenticationFailed { .. } | FicError::PermissionDenied { .. } | FicError::Rejected { .. }
                 if self.was_ready() && !self.is_refusal_confirmed() =>
             {

@@ -1,5 +1,7 @@
 //! What a decision can return: the next step.
 
+use std::time::Duration;
+
 use crate::domain::contract::{Contract, ContractId};
 use crate::domain::facts::Uptime;
 use crate::domain::ready_state::ReadyState;
@@ -156,6 +158,8 @@ pub enum Requeue {
     Backoff,
     /// At this time: FIC asked for it, or another process may act until then.
     At(Uptime),
+    /// After this time: FIC answers no tenant, and may answer again then.
+    AfterOutage(Duration),
     /// Only when the plan or its Secret changes.
     OnChange,
 }
@@ -277,7 +281,7 @@ impl Requeue {
     pub fn uses_backoff(self) -> bool {
         match self {
             Self::Backoff | Self::At(_) => true,
-            Self::Poll | Self::Resync | Self::OnChange => false,
+            Self::Poll | Self::Resync | Self::AfterOutage(_) | Self::OnChange => false,
         }
     }
 }

@@ -58,6 +58,7 @@ impl Memory {
             FicError::AuthenticationFailed { retry_after: None, .. } => Some(self.sign_in_refused(now)),
             FicError::AuthenticationFailed { .. }
             | FicError::Unavailable { .. }
+            | FicError::Outage { .. }
             | FicError::RateLimited { .. }
             | FicError::PermissionDenied { .. }
             | FicError::Rejected { .. }

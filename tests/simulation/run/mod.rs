@@ -2,6 +2,7 @@
 //! converge.
 
 mod checks;
+pub mod outage;
 
 use std::time::Duration;
 

@@ -25,8 +25,9 @@ fn a_secret_in_use_that_lost_its_finalizer_gets_it_again() {
 
 #[test]
 fn only_what_prevents_progress_uses_backoff() {
-    let requeues = [Requeue::Backoff, Requeue::At(NOW), Requeue::Poll, Requeue::Resync, Requeue::OnChange];
-    assert_eq!(requeues.map(Requeue::uses_backoff), [true, true, false, false, false]);
+    let outage = Requeue::AfterOutage(Duration::ZERO);
+    let requeues = [Requeue::Backoff, Requeue::At(NOW), Requeue::Poll, Requeue::Resync, outage, Requeue::OnChange];
+    assert_eq!(requeues.map(Requeue::uses_backoff), [true, true, false, false, false, false]);
 }
 
 #[test]
@@ -150,8 +151,10 @@ fn a_plan_with_a_record_protects_a_defective_secret_too() {
 #[test]
 fn every_error_of_a_read_has_its_reason() {
     let message = || Box::<str>::from("message");
+    let wait = Duration::from_secs(7);
     for (error, reason, requeue) in [
         (unavailable(), Reason::ServiceUnavailable, Requeue::Backoff),
+        (FicError::Outage { message: message(), wait }, Reason::ServiceUnavailable, Requeue::AfterOutage(wait)),
         (FicError::RateLimited { retry_after: None }, Reason::RateLimited, Requeue::Backoff),
         (FicError::Conflict { message: message() }, Reason::ServiceUnavailable, Requeue::Backoff),
         (
