@@ -5,42 +5,69 @@
 //! FIC answers it in time again. There are more places than slots, and still a limited number of both: a place costs
 //! memory and a connection.
 //!
-//! A namespace has at most half of the slots, so that what its objects cost in memory stays bounded.
+//! A slot that is free goes to the namespace that has the fewest. So one namespace may have all, and a plan of another one
+//! waits for one reconcile at most.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::sleep;
 
 /// A request to FIC that takes longer than this is waited for without a slot.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The number of places for each slot.
 const PLACES_PER_SLOT: u16 = 4;
-/// Up to this number no namespace is forgotten.
-const FEW_NAMESPACES: usize = 64;
 
 /// The slots and the places.
 pub struct Slots {
     concurrency: u16,
-    reconciles: Arc<Semaphore>,
+    queue: Arc<Mutex<Queue>>,
     places: Arc<Semaphore>,
-    /// Half of the slots for each namespace whose reconciles have or wait for one.
-    namespaces: Mutex<HashMap<Box<str>, Arc<Semaphore>>>,
     /// The plans whose last request to FIC took longer than usual, by UID.
     slow: Mutex<HashSet<Box<str>>>,
+}
+
+/// Who has slots and who waits for one.
+struct Queue {
+    free: u16,
+    /// How many reconciles have begun to wait.
+    begun: u64,
+    /// The namespaces whose reconciles have or wait for a slot.
+    namespaces: BTreeMap<Box<str>, Namespace>,
+}
+
+/// The reconciles of one namespace.
+#[derive(Default)]
+struct Namespace {
+    slots: u16,
+    /// Those that wait, the first one first, each with its number.
+    waiting: VecDeque<(u64, oneshot::Sender<Permit>)>,
+}
+
+/// The right to work. Dropping it passes it on.
+struct Permit {
+    queue: Arc<Mutex<Queue>>,
+    namespace: Box<str>,
+}
+
+/// What a reconcile has.
+enum Held {
+    Slot(#[expect(dead_code, reason = "it is passed on when it is dropped")] Permit),
+    Place(#[expect(dead_code, reason = "it is passed on when it is dropped")] OwnedSemaphorePermit),
+    Nothing,
 }
 
 impl Slots {
     /// This many slots.
     #[must_use]
     pub fn new(concurrency: u16) -> Self {
+        let queue = Queue { free: concurrency, begun: 0, namespaces: BTreeMap::new() };
         Self {
             concurrency,
-            reconciles: Arc::new(Semaphore::new(concurrency.into())),
+            queue: Arc::new(Mutex::new(queue)),
             places: Arc::new(Semaphore::new(usize::from(concurrency) * usize::from(PLACES_PER_SLOT))),
-            namespaces: Mutex::default(),
             slow: Mutex::default(),
         }
     }
@@ -53,30 +80,21 @@ impl Slots {
 
     /// Waits for a slot. `None`: the last request of this plan took longer than usual, and no place is free.
     pub(super) async fn take(&self, namespace: &str, plan: &str) -> Option<Slot<'_>> {
-        let permits = if self.slow().contains(plan) {
-            vec![Arc::clone(&self.places).try_acquire_owned().ok()?]
+        let held = if self.slow().contains(plan) {
+            Held::Place(Arc::clone(&self.places).try_acquire_owned().ok()?)
         } else {
             self.acquire(namespace).await
         };
-        Some(Slot { slots: self, namespace: namespace.into(), plan: plan.into(), permits })
+        Some(Slot { slots: self, namespace: namespace.into(), plan: plan.into(), held })
     }
 
     /// Waits for a slot of this namespace.
-    async fn acquire(&self, namespace: &str) -> Vec<OwnedSemaphorePermit> {
-        let of_namespace = self.namespace(namespace);
-        // The semaphores are never closed.
-        let share = of_namespace.acquire_owned().await.ok();
-        let slot = Arc::clone(&self.reconciles).acquire_owned().await.ok();
-        share.into_iter().chain(slot).collect()
-    }
-
-    fn namespace(&self, name: &str) -> Arc<Semaphore> {
-        let mut namespaces = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
-        if namespaces.len() >= FEW_NAMESPACES && !namespaces.contains_key(name) {
-            namespaces.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
-        }
-        let share = || Arc::new(Semaphore::new(self.concurrency.div_ceil(2).into()));
-        Arc::clone(namespaces.entry(name.into()).or_insert_with(share))
+    async fn acquire(&self, namespace: &str) -> Held {
+        let (sender, permit) = oneshot::channel();
+        lock(&self.queue).wait(namespace, sender);
+        pass_on(&self.queue);
+        // The sender is dropped only with the queue.
+        permit.await.map_or(Held::Nothing, Held::Slot)
     }
 
     /// A plan was deleted.
@@ -89,12 +107,63 @@ impl Slots {
     }
 }
 
+impl Queue {
+    fn wait(&mut self, namespace: &str, permit: oneshot::Sender<Permit>) {
+        self.begun += 1;
+        self.namespaces.entry(namespace.into()).or_default().waiting.push_back((self.begun, permit));
+    }
+
+    /// Takes a free slot for the namespace that has the fewest; of several the one that waits for the longest time.
+    fn take(&mut self) -> Option<(Box<str>, oneshot::Sender<Permit>)> {
+        self.free.checked_sub(1)?;
+        let waiting = self.namespaces.iter_mut().filter_map(|(name, namespace)| {
+            let number = namespace.waiting.front()?.0;
+            Some(((namespace.slots, number), name, namespace))
+        });
+        let (_, name, namespace) = waiting.min_by_key(|(rank, ..)| *rank)?;
+        let (_, permit) = namespace.waiting.pop_front()?;
+        namespace.slots += 1;
+        self.free -= 1;
+        Some((name.clone(), permit))
+    }
+
+    fn release(&mut self, name: &str) {
+        self.free += 1;
+        if let Some(namespace) = self.namespaces.get_mut(name) {
+            namespace.slots -= 1;
+            if namespace.slots == 0 && namespace.waiting.is_empty() {
+                self.namespaces.remove(name);
+            }
+        }
+    }
+}
+
+/// Gives the free slots to reconciles that wait. One that was cancelled passes its slot on.
+fn pass_on(queue: &Arc<Mutex<Queue>>) {
+    loop {
+        let next = lock(queue).take();
+        let Some((namespace, waiting)) = next else { return };
+        let _ = waiting.send(Permit { queue: Arc::clone(queue), namespace });
+    }
+}
+
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        lock(&self.queue).release(&self.namespace);
+        pass_on(&self.queue);
+    }
+}
+
 /// The slot, or the place, of a reconcile.
 pub(super) struct Slot<'a> {
     slots: &'a Slots,
     namespace: Box<str>,
     plan: Box<str>,
-    permits: Vec<OwnedSemaphorePermit>,
+    held: Held,
 }
 
 impl Slot<'_> {
@@ -111,10 +180,10 @@ impl Slot<'_> {
         }
         self.slots.slow().insert(self.plan.clone());
         let Ok(place) = Arc::clone(&self.slots.places).try_acquire_owned() else { return request.await };
-        self.permits.clear();
+        self.held = Held::Place(place);
         let result = request.await;
-        drop(place);
-        self.permits = self.slots.acquire(&self.namespace).await;
+        self.held = Held::Nothing;
+        self.held = self.slots.acquire(&self.namespace).await;
         result
     }
 }
@@ -193,29 +262,47 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_namespace_has_half_of_the_slots() {
-        for (concurrency, share) in [(1, 1), (2, 1), (3, 2), (64, 32)] {
-            let slots = Slots::new(concurrency);
-            let mut taken = Vec::new();
-            while let Some(slot) = slots.take("full", "a").now_or_never().flatten() {
-                taken.push(slot);
-            }
-            assert_eq!(taken.len(), share, "{concurrency}");
-            assert_eq!(slots.take("other", "b").now_or_never().is_some(), concurrency > 1);
-            taken.pop();
-            assert!(slots.take("full", "a").now_or_never().is_some(), "it is passed on");
+    async fn one_namespace_may_have_all_slots() {
+        let slots = Slots::new(3);
+        let mut taken = Vec::new();
+        while let Some(slot) = slots.take("full", "a").now_or_never().flatten() {
+            taken.push(slot);
         }
+        assert_eq!(taken.len(), 3);
+        drop(taken);
+        let queue = lock(&slots.queue);
+        assert_eq!((queue.free, queue.namespaces.len()), (3, 0), "cancelled ones are forgotten");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn namespaces_without_reconciles_are_forgotten() {
+    async fn a_free_slot_goes_to_the_namespace_with_the_fewest_then_to_the_first_one() {
         let slots = Slots::new(2);
-        let _kept = slots.take("kept", "a").await;
-        for number in 0..FEW_NAMESPACES * 3 {
-            drop(slots.take(&number.to_string(), "a").await);
+        let mut held = vec![slots.take("full", "a").await, slots.take("full", "a").await];
+        let mut waiting = ["full", "full", "b", "a", "b"].map(|name| Box::pin(slots.take(name, name)));
+        let mut order = Vec::new();
+        while order.len() < waiting.len() {
+            for (number, slot) in waiting.iter_mut().enumerate() {
+                if !order.contains(&number)
+                    && let Some(slot) = slot.now_or_never()
+                {
+                    order.push(number);
+                    held.push(slot);
+                }
+            }
+            held.remove(0);
         }
-        let namespaces = slots.namespaces.lock().expect("not poisoned");
-        assert!(namespaces.len() <= FEW_NAMESPACES && namespaces.contains_key("kept"), "{}", namespaces.len());
+        assert_eq!(order, [2, 0, 3, 1, 4]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slot_for_a_cancelled_reconcile_is_passed_on() {
+        let slots = Slots::new(1);
+        let first = slots.take("a", "a").await;
+        let mut cancelled = Box::pin(slots.take("b", "b"));
+        assert!((&mut cancelled).now_or_never().is_none());
+        drop(first);
+        drop(cancelled);
+        assert!(slots.take("c", "c").now_or_never().is_some());
     }
 
     #[tokio::test(start_paused = true)]
