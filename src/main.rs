@@ -38,7 +38,8 @@ fn start(arguments: RunArgs) -> ExitCode {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         return fail(&"a crypto provider is already installed", 1);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // One thread: the operator mostly waits. A second one would cost more for passing on work than it does.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error, 1),
     };

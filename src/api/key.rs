@@ -1,16 +1,18 @@
 //! The namespace and name of an object, and its resource version.
 
+use std::sync::Arc;
+
 use kube::ResourceExt;
 
 use crate::api::plan::PremiumSupportPlan;
 
-/// An object's namespace and name.
+/// An object's namespace and name. Clones share their text: the operator keeps several of each plan.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
     /// The namespace.
-    pub namespace: Box<str>,
+    pub namespace: Arc<str>,
     /// The name.
-    pub name: Box<str>,
+    pub name: Arc<str>,
 }
 
 impl ObjectKey {

@@ -9,9 +9,10 @@ mod delivered;
 pub mod list;
 pub mod metrics;
 pub mod scope;
+mod sorted;
 pub mod triggers;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kube::ResourceExt;
@@ -24,6 +25,7 @@ use crate::domain::facts::Claim;
 use claim::{Contender, Rank};
 use delivered::Delivered;
 use metrics::PlanMetrics;
+use sorted::Sorted;
 use triggers::Affected;
 
 /// The index.
@@ -38,7 +40,7 @@ pub struct Index {
 struct Inner {
     plans: HashMap<ObjectKey, Entry>,
     by_tenant: HashMap<Box<str>, Tenant>,
-    by_secret: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
+    by_secret: HashMap<ObjectKey, Sorted<ObjectKey>>,
     undecodable: BTreeSet<ObjectKey>,
     /// The newest version of a plan when the caches were first complete.
     synced_version: Option<u64>,
@@ -47,8 +49,8 @@ struct Inner {
 /// The plans of one tenant. Thousands may refer to it; only those with a record claim it.
 #[derive(Default)]
 struct Tenant {
-    plans: BTreeSet<ObjectKey>,
-    claims: BTreeMap<Rank, ObjectKey>,
+    plans: Sorted<ObjectKey>,
+    claims: Sorted<(Rank, ObjectKey)>,
 }
 
 /// Which plan holds a tenant, and its contract.
@@ -62,6 +64,13 @@ struct Entry {
     tenant: Box<str>,
     secret: ObjectKey,
     reason: Option<Reason>,
+}
+
+impl Entry {
+    /// Where the index finds it.
+    fn place(&self) -> (&str, &ObjectKey, Option<Rank>) {
+        (&self.tenant, &self.secret, self.contender.rank())
+    }
 }
 
 /// A plan and the version of it that the index has.
@@ -203,14 +212,14 @@ impl Index {
 
     /// The plans that refer to a Secret.
     pub fn plans_of_secret(&self, secret: &ObjectKey) -> Vec<ObjectKey> {
-        self.lock().by_secret.get(secret).into_iter().flatten().cloned().collect()
+        self.lock().by_secret.get(secret).map(|plans| plans.to_vec()).unwrap_or_default()
     }
 
     /// Whether a plan with a record refers to a Secret, or may: it is not known which Secret an undecodable plan
     /// refers to.
     pub fn may_depend_on_secret(&self, secret: &ObjectKey) -> bool {
         let inner = self.lock();
-        let mut plans = inner.by_secret.get(secret).into_iter().flatten();
+        let mut plans = inner.by_secret.get(secret).into_iter().flat_map(|plans| plans.iter());
         let is_used = plans.any(|key| inner.plans.get(key).is_some_and(|entry| entry.contender.may_own_contract()));
         is_used || inner.undecodable.iter().any(|plan| plan.namespace == secret.namespace)
     }
@@ -236,14 +245,11 @@ impl Inner {
         let holders = tenants.iter().map(|tenant| self.holder_and_contract(tenant)).collect::<Vec<_>>();
         let secret = |entry: &Entry| entry.contender.may_own_contract().then(|| entry.secret.clone());
         let used = after.as_ref().and_then(secret);
-        let before = self.remove(key);
-        if let Some(after) = after {
-            self.insert(key.clone(), after);
-        }
+        let before = self.swap(key, after);
         let mut affected = Affected::default();
         for (tenant, holder) in tenants.iter().zip(holders) {
             if self.holder_and_contract(tenant) != holder {
-                let plans = self.by_tenant.get(tenant).into_iter().flat_map(|tenant| &tenant.plans);
+                let plans = self.by_tenant.get(tenant).into_iter().flat_map(|tenant| tenant.plans.iter());
                 affected.plans.extend(plans.filter(|other| *other != key).cloned());
             }
         }
@@ -252,7 +258,7 @@ impl Inner {
     }
 
     fn holder(&self, tenant: &str) -> Option<(&ObjectKey, &Entry)> {
-        let (_, key) = self.by_tenant.get(tenant)?.claims.first_key_value()?;
+        let (_, key) = self.by_tenant.get(tenant)?.claims.first()?;
         self.plans.get_key_value(key)
     }
 
@@ -262,11 +268,25 @@ impl Inner {
         Some((key.clone(), entry.contender.record.owned().cloned()))
     }
 
+    /// Most changes are of the status, and leave the plan where it is.
+    fn swap(&mut self, key: &ObjectKey, after: Option<Entry>) -> Option<Entry> {
+        match (self.plans.get_mut(key), after) {
+            (Some(known), Some(after)) if known.place() == after.place() => Some(std::mem::replace(known, after)),
+            (_, after) => {
+                let before = self.remove(key);
+                if let Some(after) = after {
+                    self.insert(key.clone(), after);
+                }
+                before
+            }
+        }
+    }
+
     fn insert(&mut self, key: ObjectKey, entry: Entry) {
         let tenant = self.by_tenant.entry(entry.tenant.clone()).or_default();
         tenant.plans.insert(key.clone());
         if let Some(rank) = entry.contender.rank() {
-            tenant.claims.insert(rank, key.clone());
+            tenant.claims.insert((rank, key.clone()));
         }
         self.by_secret.entry(entry.secret.clone()).or_default().insert(key.clone());
         self.plans.insert(key, entry);
@@ -277,7 +297,7 @@ impl Inner {
         if let Some(tenant) = self.by_tenant.get_mut(&entry.tenant) {
             tenant.plans.remove(key);
             if let Some(rank) = entry.contender.rank() {
-                tenant.claims.remove(&rank);
+                tenant.claims.remove(&(rank, key.clone()));
             }
             if tenant.plans.is_empty() {
                 self.by_tenant.remove(&entry.tenant);

@@ -7,9 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::domain::facts::{Claim, Marks, Record, SecretState, Uptime};
 use crate::domain::memory::Memory;
 
-/// The states by UID of the plan: a recreated plan of the same name is another plan.
+/// The states by UID of the plan: a recreated plan of the same name is another plan. They are boxed, because a table has
+/// room for more than it contains.
 #[derive(Default)]
-pub struct PlanStates(Mutex<HashMap<Box<str>, PlanState>>);
+pub struct PlanStates(Mutex<HashMap<Box<str>, Box<PlanState>>>);
 
 /// What the process keeps of a plan.
 #[derive(Clone, Debug)]
@@ -69,12 +70,12 @@ impl SecretInputs {
 impl PlanStates {
     /// The state of a plan.
     pub fn get(&self, uid: &str) -> Option<PlanState> {
-        self.lock().get(uid).cloned()
+        self.lock().get(uid).map(|state| PlanState::clone(state))
     }
 
     /// Stores the state of a plan.
     pub fn put(&self, uid: &str, state: PlanState) {
-        self.lock().insert(uid.into(), state);
+        self.lock().insert(uid.into(), Box::new(state));
     }
 
     /// Removes the state of a deleted plan.
@@ -82,7 +83,7 @@ impl PlanStates {
         self.lock().remove(uid);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, PlanState>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Box<PlanState>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
