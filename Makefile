@@ -63,6 +63,20 @@ bench: build control-plane ## Measure 100, 1,000 and 10,000 plans (N=500 for ano
 	cargo build --locked --release
 	target/debug/bench $(N) --operator target/release/fic-support-operator --output tests/bench/results
 
+.PHONY: bench-latency
+bench-latency: build control-plane ## Measure 1,000 plans (N=500 for another number) when each request to FIC takes 300 ms
+	cargo build --locked --release
+	target/debug/bench $(or $(filter-out 100 10000,$(N)),1000) --operator target/release/fic-support-operator --latency 300
+
+.PHONY: profile
+profile: build control-plane ## Show where the CPU time and the memory of the operator go; needs perf and heaptrack
+	cargo build --locked --profile profiling
+	tests/bench/profile $(filter-out 100 10000,$(N))
+
+.PHONY: outage
+outage: ## Simulate 10,000 plans (PLANS=1000 for another number) through an outage of FIC of ten minutes and one of ten hours
+	PLANS=$(or $(PLANS),10000) cargo test --locked --profile optimized --test simulation an_outage -- --nocapture
+
 .PHONY: mutants
 # A mutant that makes the tests run forever (exit code 3) is noticed too.
 mutants: $(MUTANTS) ## Run mutation tests (FILE=src/domain/memory.rs for one file); takes hours

@@ -39,6 +39,10 @@ struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     steady: u64,
 
+    /// Only measure the time to Ready when each request to FIC takes this long, in milliseconds.
+    #[arg(long, value_name = "MILLISECONDS")]
+    latency: Option<u64>,
+
     /// Fail if a count is too high: writes, calls, bytes per plan. Times never fail.
     #[arg(long)]
     check: bool,
@@ -48,6 +52,15 @@ struct Arguments {
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let _ = rustls::crypto::ring::default_provider().install_default();
+    if let Some(latency) = arguments.latency {
+        for plans in arguments.plans {
+            let ratio = measure::with_latency(&arguments.operator, plans, latency).await?;
+            println!(
+                "{plans} plans, {latency} ms a request: to Ready ÷ (requests × latency ÷ concurrency) = {ratio:.2}"
+            );
+        }
+        return Ok(());
+    }
     let mut measurements = Vec::new();
     for plans in arguments.plans {
         measurements.push(measure::measure(&arguments.operator, plans, Duration::from_secs(arguments.steady)).await?);

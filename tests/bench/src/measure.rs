@@ -20,6 +20,8 @@ pub(crate) const PROCESSING: Duration = Duration::from_secs(1);
 const OBSERVED: Duration = Duration::from_secs(5);
 /// The default of `--fic-requests-per-second`, which the restarted operator keeps to.
 const DEFAULT_RATE: u64 = 50;
+/// The default of `--concurrency`.
+const DEFAULT_CONCURRENCY: f64 = 64.0;
 
 /// What was measured with a number of plans. Times are in seconds, memory in MiB.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -173,6 +175,24 @@ pub(crate) async fn measure(program: &Path, plans: usize, steady: Duration) -> R
         steady_memory: mebibytes(steady_memory),
         gone_memory: mebibytes(gone_memory),
     })
+}
+
+/// The time to Ready when each request to FIC takes long, as a multiple of what the requests alone take if as many as
+/// possible are under way.
+pub(crate) async fn with_latency(program: &Path, plans: usize, latency_ms: u64) -> Result<f64> {
+    let cluster = Cluster::start().await?;
+    let simulator =
+        Simulator::start(([127, 0, 0, 1], 0).into(), Settings { latency_ms, ..Settings::default() }).await?;
+    cluster.create_plans(plans).await?;
+    let started = Instant::now();
+    let flags = ["--fic-requests-per-second=0".to_owned(), "--poll-interval=1s".to_owned()];
+    let mut operator = Operator::start(program, &cluster, &simulator, &flags)?;
+    operator.wait_for_active(plans).await?;
+    let ready = started.elapsed();
+    operator.stop()?;
+    let requests = count(Counts::of_fic(&simulator.log()).total());
+    eprintln!("{plans} plans: {:.2} s to Ready, {requests} requests to FIC", ready.as_secs_f64());
+    Ok(ready.as_secs_f64() / (requests * count(latency_ms) / 1000.0 / DEFAULT_CONCURRENCY))
 }
 
 /// The most requests in any second.
