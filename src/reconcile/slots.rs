@@ -5,8 +5,7 @@
 //! FIC answers it in time again. There are more places than slots, and still a limited number of both: a place costs
 //! memory and a connection.
 //!
-//! A slot that is free goes to the namespace that has the fewest. So one namespace may have all, and a plan of another one
-//! waits for one reconcile at most.
+//! A slot that is free goes to the namespace that has the fewest. A namespace has at most half of them.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +31,8 @@ pub struct Slots {
 /// Who has slots and who waits for one.
 struct Queue {
     free: u16,
+    /// How many slots a namespace may have.
+    share: u16,
     /// How many reconciles have begun to wait.
     begun: u64,
     /// The namespaces whose reconciles have or wait for a slot.
@@ -63,7 +64,8 @@ impl Slots {
     /// This many slots.
     #[must_use]
     pub fn new(concurrency: u16) -> Self {
-        let queue = Queue { free: concurrency, begun: 0, namespaces: BTreeMap::new() };
+        let share = concurrency.div_ceil(2);
+        let queue = Queue { free: concurrency, share, begun: 0, namespaces: BTreeMap::new() };
         Self {
             concurrency,
             queue: Arc::new(Mutex::new(queue)),
@@ -117,7 +119,7 @@ impl Queue {
     fn take(&mut self) -> Option<(Box<str>, oneshot::Sender<Permit>)> {
         self.free.checked_sub(1)?;
         let waiting = self.namespaces.iter_mut().filter_map(|(name, namespace)| {
-            let number = namespace.waiting.front()?.0;
+            let number = namespace.waiting.front().filter(|_| namespace.slots < self.share)?.0;
             Some(((namespace.slots, number), name, namespace))
         });
         let (_, name, namespace) = waiting.min_by_key(|(rank, ..)| *rank)?;
@@ -262,13 +264,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_namespace_may_have_all_slots() {
+    async fn a_namespace_has_half_of_the_slots() {
         let slots = Slots::new(3);
         let mut taken = Vec::new();
         while let Some(slot) = slots.take("full", "a").now_or_never().flatten() {
             taken.push(slot);
         }
-        assert_eq!(taken.len(), 3);
+        assert_eq!(taken.len(), 2);
         drop(taken);
         let queue = lock(&slots.queue);
         assert_eq!((queue.free, queue.namespaces.len()), (3, 0), "cancelled ones are forgotten");
@@ -276,8 +278,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_free_slot_goes_to_the_namespace_with_the_fewest_then_to_the_first_one() {
-        let slots = Slots::new(2);
-        let mut held = vec![slots.take("full", "a").await, slots.take("full", "a").await];
+        let slots = Slots::new(4);
+        let mut held = Vec::new();
+        for namespace in ["full", "full", "other", "other"] {
+            held.push(slots.take(namespace, "a").await);
+        }
         let mut waiting = ["full", "full", "b", "a", "b"].map(|name| Box::pin(slots.take(name, name)));
         let mut order = Vec::new();
         while order.len() < waiting.len() {
