@@ -13,8 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use futures::channel::mpsc::{self, UnboundedSender};
-use futures::future::{self, BoxFuture};
+use futures::future;
 use futures::{FutureExt, StreamExt};
 use kube::Client;
 use kube::runtime::controller::{self, Action};
@@ -176,8 +175,7 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
         let no_error = |_, error: &Infallible, _| -> Action { match *error {} };
         let locks = ReconcileLocks::new(context.slots.total(), &triggers);
         let of_run = locks.clone();
-        let (begin, running) = mpsc::unbounded();
-        let run = move |plan, context| begin_reconcile(&begin, reconcile_locked(plan, context, of_run.clone()));
+        let run = move |plan, context| reconcile_locked(plan, context, of_run.clone()).boxed();
         let reconciles = applier(run, no_error, Arc::clone(&context), plan_store, queue, config);
         let reconciles = reconciles.for_each(|result| {
             if let Err(controller::Error::ObjectNotFound(deleted)) = result {
@@ -186,13 +184,10 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
             std::future::ready(())
         });
         let releases = worker::run(secret_finalizer, queues.secrets, scope.is_shard());
-        // The applier polls everything that it runs whenever one of them goes on. This polls only what goes on.
-        let running = running.buffer_unordered(usize::from(context.slots.total()));
-        let reconciles = future::join(reconciles, running.for_each(std::future::ready));
         tokio::pin!(reconciles, releases);
         tokio::select! {
             biased;
-            ((), ()) = &mut reconciles => warn!("the reconcile loop ended unexpectedly"),
+            () = &mut reconciles => warn!("the reconcile loop ended unexpectedly"),
             () = &mut releases => warn!("the worker of Secret finalizers ended unexpectedly"),
             reason = &mut stop => {
                 context.stopping.store(true, Ordering::Relaxed);
@@ -228,20 +223,6 @@ async fn until_version_went_back(
             std::future::pending::<()>().await;
         }
     }
-}
-
-/// Begins a reconcile. Returns its result, which costs little to poll.
-fn begin_reconcile<F: Future<Output = Result<Action, Infallible>> + Send + 'static>(
-    begin: &UnboundedSender<BoxFuture<'static, ()>>,
-    reconcile: F,
-) -> impl Future<Output = Result<Action, Infallible>> + Unpin + use<F> {
-    let (ended, result) = oneshot::channel();
-    let reconcile = reconcile.map(|result| {
-        let _ = ended.send(result);
-    });
-    let _ = begin.unbounded_send(reconcile.boxed());
-    // Without a result, this process ends.
-    result.map(|result| result.unwrap_or_else(|_| Ok(Action::await_change())))
 }
 
 /// Reconciles a plan while it has the lock of its tenant, and one of its namespace.
