@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use futures::future;
 use futures::{FutureExt, StreamExt};
 use kube::Client;
 use kube::runtime::controller::{self, Action};
@@ -164,7 +163,7 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
             biased;
             reason = &mut stop => return reason,
             // A decision on incomplete caches could take a tenant that another plan holds.
-            _ = future::join(plans_sync, secrets_sync) => {}
+            _ = futures::future::join(plans_sync, secrets_sync) => {}
         }
         info!("the caches are synced");
         context.index.mark_synced();

@@ -265,15 +265,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_namespace_has_half_of_the_slots() {
-        let slots = Slots::new(3);
-        let mut taken = Vec::new();
-        while let Some(slot) = slots.take("full", "a").now_or_never().flatten() {
-            taken.push(slot);
+        for (concurrency, share) in [(1, 1), (2, 1), (3, 2), (64, 32)] {
+            let slots = Slots::new(concurrency);
+            let mut taken = Vec::new();
+            while let Some(slot) = slots.take("full", "a").now_or_never().flatten() {
+                taken.push(slot);
+            }
+            assert_eq!(taken.len(), share, "{concurrency}");
+            assert_eq!(slots.take("other", "b").now_or_never().is_some(), concurrency > 1);
+            taken.pop();
+            assert!(slots.take("full", "a").now_or_never().is_some(), "it is passed on");
+            drop(taken);
+            let queue = lock(&slots.queue);
+            assert_eq!((queue.free, queue.namespaces.len()), (concurrency, 0), "all are passed on and forgotten");
         }
-        assert_eq!(taken.len(), 2);
-        drop(taken);
-        let queue = lock(&slots.queue);
-        assert_eq!((queue.free, queue.namespaces.len()), (3, 0), "cancelled ones are forgotten");
     }
 
     #[tokio::test(start_paused = true)]
