@@ -64,14 +64,14 @@ bench: build control-plane ## Measure 100, 1,000 and 10,000 plans (N=500 for ano
 	target/debug/bench $(N) --operator target/release/fic-support-operator --output tests/bench/results
 
 .PHONY: bench-latency
-bench-latency: build control-plane ## Measure 1,000 plans (N=500 for another number) when each request to FIC takes 300 ms
+bench-latency: build control-plane ## Measure 1,000 plans (PLANS=500 for another number) when each request to FIC takes 300 ms
 	cargo build --locked --release
-	target/debug/bench $(or $(filter-out 100 10000,$(N)),1000) --operator target/release/fic-support-operator --latency 300
+	target/debug/bench $(or $(PLANS),1000) --operator target/release/fic-support-operator --latency 300
 
 .PHONY: profile
-profile: build control-plane ## Show where the CPU time and the memory of the operator go; needs perf and heaptrack
+profile: build control-plane ## Show where the CPU time and the memory of the operator go with 1,000 plans (PLANS=500 for another number); needs perf and heaptrack
 	cargo build --locked --profile profiling
-	tests/bench/profile $(filter-out 100 10000,$(N))
+	tests/bench/profile $(or $(PLANS),1000)
 
 .PHONY: outage
 outage: ## Simulate 10,000 plans (PLANS=1000 for another number) through an outage of FIC of ten minutes and one of ten hours

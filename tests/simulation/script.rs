@@ -123,18 +123,8 @@ impl Script {
             (second_applied_at, Action::Apply(second, spec(&tenant(1)), false)),
             (6000, Action::Delete(first)),
         ];
-        Self {
-            scenario: Scenario::Calm,
-            processing: Duration::ZERO,
-            fault_rates: FaultRates::default(),
-            crashes: vec![],
-            max_recreations: None,
-            replicas: &['a'],
-            elects: false,
-            actions: actions.map(|(at, action)| (Duration::from_millis(at), action)).into(),
-            length: Duration::from_millis(second_applied_at + 14_000),
-            plans: plans.into(),
-        }
+        let actions = actions.map(|(at, action)| (Duration::from_millis(at), action));
+        Self::calm(actions.into(), Duration::from_millis(second_applied_at + 14_000), plans.into())
     }
 
     /// Plans of as many tenants, which become Ready.
@@ -145,6 +135,11 @@ impl Script {
         let apply =
             |(number, plan): (usize, &ObjectRef)| Action::Apply(plan.clone(), spec(&format!("{number:032x}")), false);
         let actions = std::iter::once(secret).chain(plans.iter().enumerate().map(apply));
+        Self::calm(actions.map(|action| (Duration::ZERO, action)).collect(), Duration::from_secs(5), plans)
+    }
+
+    /// One replica, no faults, and operations that take no time.
+    fn calm(actions: Vec<(Duration, Action)>, length: Duration, plans: Vec<ObjectRef>) -> Self {
         Self {
             scenario: Scenario::Calm,
             processing: Duration::ZERO,
@@ -153,8 +148,8 @@ impl Script {
             max_recreations: None,
             replicas: &['a'],
             elects: false,
-            actions: actions.map(|action| (Duration::ZERO, action)).collect(),
-            length: Duration::from_secs(5),
+            actions,
+            length,
             plans,
         }
     }
