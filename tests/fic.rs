@@ -97,7 +97,7 @@ async fn create(fic: &FicClient, access: &Access) -> WriteOutcome<Contract> {
 }
 
 fn access(secret: &str) -> Access {
-    Access { namespace: "team".into(), tenant: TENANT.into(), credentials: Credentials::new("key", secret) }
+    Access { namespace: "team".into(), ticket: 1, tenant: TENANT.into(), credentials: Credentials::new("key", secret) }
 }
 
 fn status(code: u16) -> Kind {

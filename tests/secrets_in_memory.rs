@@ -123,7 +123,7 @@ async fn call(api_secret: &Arc<Masked>, token: &Arc<Masked>) {
     let endpoints = Endpoints { fic: "http://fic/f".parse().unwrap(), keystone: "http://fic/k".parse().unwrap() };
     let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 0, ..Limits::default() };
     let fic = FicClient::with_http_client(Box::new(server), endpoints, limits, FicMetrics::default());
-    let listed = fic.list(&Access { namespace: "team".into(), tenant: "tenant".into(), credentials }).await;
+    let listed = fic.list(&Access { namespace: "team".into(), ticket: 1, tenant: "tenant".into(), credentials }).await;
     assert_eq!(listed, Err(FicError::Rejected { message: "refused".into() }));
     assert_eq!(complete_requests.load(Ordering::Relaxed), 2, "both requests contain their secret");
 }

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::channel::mpsc::{self, UnboundedSender};
+use futures::future::{self, BoxFuture};
 use futures::{FutureExt, StreamExt};
 use kube::Client;
 use kube::runtime::controller::{self, Action};
@@ -38,6 +40,7 @@ use crate::reconcile::metrics::ReconcileMetrics;
 use crate::reconcile::purchase_guard::PurchaseGuard;
 use crate::reconcile::slots::Slots;
 use crate::reconcile::state::PlanStates;
+use crate::reconcile::ticket::Tickets;
 use crate::reconcile::{after_panic, reconcile};
 use crate::secret_finalizer::{SecretFinalizer, worker};
 use locks::ReconcileLocks;
@@ -138,6 +141,7 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
         clock: dependencies.clock,
         states: PlanStates::default(),
         slots: Slots::new(dependencies.concurrency),
+        tickets: Tickets::default(),
         purchase_guard: PurchaseGuard::default(),
         stopping: AtomicBool::new(false),
         crd_unreadable: AtomicBool::new(false),
@@ -163,7 +167,7 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
             biased;
             reason = &mut stop => return reason,
             // A decision on incomplete caches could take a tenant that another plan holds.
-            _ = futures::future::join(plans_sync, secrets_sync) => {}
+            _ = future::join(plans_sync, secrets_sync) => {}
         }
         info!("the caches are synced");
         context.index.mark_synced();
@@ -174,7 +178,8 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
         let no_error = |_, error: &Infallible, _| -> Action { match *error {} };
         let locks = ReconcileLocks::new(context.slots.total(), &triggers);
         let of_run = locks.clone();
-        let run = move |plan, context| reconcile_locked(plan, context, of_run.clone()).boxed();
+        let (begin, running) = mpsc::unbounded();
+        let run = move |plan, context| begin_reconcile(&begin, reconcile_locked(plan, context, of_run.clone()));
         let reconciles = applier(run, no_error, Arc::clone(&context), plan_store, queue, config);
         let reconciles = reconciles.for_each(|result| {
             if let Err(controller::Error::ObjectNotFound(deleted)) = result {
@@ -183,10 +188,13 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
             std::future::ready(())
         });
         let releases = worker::run(secret_finalizer, queues.secrets, scope.is_shard());
+        // The applier polls everything that it runs whenever one of them goes on. This polls only what goes on.
+        let running = running.buffer_unordered(usize::from(context.slots.total()));
+        let reconciles = future::join(reconciles, running.for_each(std::future::ready));
         tokio::pin!(reconciles, releases);
         tokio::select! {
             biased;
-            () = &mut reconciles => warn!("the reconcile loop ended unexpectedly"),
+            ((), ()) = &mut reconciles => warn!("the reconcile loop ended unexpectedly"),
             () = &mut releases => warn!("the worker of Secret finalizers ended unexpectedly"),
             reason = &mut stop => {
                 context.stopping.store(true, Ordering::Relaxed);
@@ -222,6 +230,20 @@ async fn until_version_went_back(
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// Begins a reconcile. Returns its result, which costs little to poll.
+fn begin_reconcile<F: Future<Output = Result<Action, Infallible>> + Send + 'static>(
+    begin: &UnboundedSender<BoxFuture<'static, ()>>,
+    reconcile: F,
+) -> impl Future<Output = Result<Action, Infallible>> + Unpin + use<F> {
+    let (ended, result) = oneshot::channel();
+    let reconcile = reconcile.map(|result| {
+        let _ = ended.send(result);
+    });
+    let _ = begin.unbounded_send(reconcile.boxed());
+    // Without a result, this process ends.
+    result.map(|result| result.unwrap_or_else(|_| Ok(Action::await_change())))
 }
 
 /// Reconciles a plan while it has the lock of its tenant, and one of its namespace.

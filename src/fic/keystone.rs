@@ -53,7 +53,7 @@ pub(super) async fn sign_in(transport: &Transport, endpoint: &Url, access: &Acce
 /// The body of the request. It is written into one buffer of sufficient size, so that no copy of the secrets remains in
 /// a smaller one, or in a JSON value.
 fn body(access: &Access) -> serde_json::Result<Zeroizing<Vec<u8>>> {
-    let Access { tenant, credentials, namespace: _ } = access;
+    let Access { tenant, credentials, namespace: _, ticket: _ } = access;
     let secrets = [credentials.api_key.expose_secret(), credentials.api_secret.expose_secret()];
     let variable = secrets[0].len() + secrets[1].len() + tenant.len();
     let mut body = Zeroizing::new(Vec::with_capacity(FIXED_BODY_LENGTH + variable * LONGEST_ESCAPE));
@@ -123,6 +123,7 @@ mod tests {
         {
             let access = Access {
                 namespace: "team".into(),
+                ticket: 1,
                 tenant: "\u{1}".repeat(64).into(),
                 credentials: Credentials::new(key, secret),
             };

@@ -50,6 +50,8 @@ const SERVICES: [&str; 2] = ["v1", "premium-professional-support-services"];
 pub struct Access {
     /// The namespace of the plan, which shares the rate of requests with the others.
     pub namespace: Box<str>,
+    /// The ticket of the plan. Of the requests of a namespace that wait, the one with the lowest number is sent first.
+    pub ticket: u64,
     /// The tenant.
     pub tenant: Box<str>,
     /// The credentials.

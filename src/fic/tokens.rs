@@ -83,6 +83,7 @@ mod tests {
     async fn take(tokens: &TokenCache, tenant: usize, lifetime: Duration) -> String {
         let access = Access {
             namespace: "team".into(),
+            ticket: 1,
             tenant: tenant.to_string().into(),
             credentials: Credentials::new("key", "secret"),
         };
@@ -116,8 +117,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn token_is_used_until_its_renewal_time() {
         let tokens = TokenCache::default();
-        let access =
-            Access { namespace: "team".into(), tenant: "a".into(), credentials: Credentials::new("key", "secret") };
+        let access = Access {
+            namespace: "team".into(),
+            ticket: 1,
+            tenant: "a".into(),
+            credentials: Credentials::new("key", "secret"),
+        };
         let get = async |value: &str| {
             let renew_at = Instant::now() + Duration::from_secs(10);
             let sign_in = async || Ok(Token { value: value.into(), renew_at });

@@ -62,7 +62,7 @@ impl Transport {
         request: Request,
         may_send: MaySend<'_>,
     ) -> Result<Response, TransportError> {
-        self.rate_limiter.acquire(&access.namespace).await;
+        self.rate_limiter.acquire(&access.namespace, access.ticket).await;
         if !may_send() {
             return Err(TransportError::NotLeader);
         }
@@ -169,8 +169,12 @@ mod tests {
         let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 1, ..Limits::default() };
         let transport = Transport::new(Box::new(CountingClient(&SENT)), limits);
         let lost_at = Instant::now() + Duration::from_millis(500);
-        let access =
-            Access { namespace: "team".into(), tenant: "a".into(), credentials: Credentials::new("key", "secret") };
+        let access = Access {
+            namespace: "team".into(),
+            ticket: 1,
+            tenant: "a".into(),
+            credentials: Credentials::new("key", "secret"),
+        };
         let may_send = || Instant::now() < lost_at;
         let send =
             || transport.send(&access, Request::new(Method::POST, "http://fic".parse().expect("a URL")), &may_send);

@@ -20,6 +20,7 @@ use crate::reconcile::metrics::ReconcileMetrics;
 use crate::reconcile::purchase_guard::PurchaseGuard;
 use crate::reconcile::slots::Slots;
 use crate::reconcile::state::PlanStates;
+use crate::reconcile::ticket::Tickets;
 use crate::secret_finalizer::SecretFinalizer;
 
 /// What every reconcile needs.
@@ -52,6 +53,8 @@ pub struct Context {
     pub states: PlanStates,
     /// How many reconciles run at the same time.
     pub slots: Slots,
+    /// Which plan of a namespace goes first.
+    pub tickets: Tickets,
     /// Limits how many lost contracts are bought again.
     pub purchase_guard: PurchaseGuard,
     /// Whether the process is shutting down: a reconcile finishes its request and starts no other.

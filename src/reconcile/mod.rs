@@ -9,6 +9,7 @@
 //! | [`report`], [`message`] | a status change → status, Events, text | none; pure |
 //! | [`resync`] | the UID → when a plan is read again | none; pure |
 //! | [`state`] | what is kept between reconciles, and what makes one due | none |
+//! | [`slots`], [`ticket`] | how many reconciles run, and which goes first | none |
 
 pub mod act;
 pub mod context;
@@ -23,6 +24,7 @@ mod resync;
 pub mod slots;
 pub mod snapshot;
 pub mod state;
+pub mod ticket;
 
 use std::time::{Duration, Instant};
 
@@ -41,6 +43,7 @@ use error::Error;
 use slots::Slot;
 use snapshot::PlanSnapshot;
 use state::{PlanState, ReconcileInputs};
+use ticket::Ticket;
 
 /// More steps than any reconcile takes. A decision that never ends is a bug, and must not loop.
 const MAX_STEPS: usize = 40;
@@ -57,18 +60,23 @@ const TRIGGER_INTERVAL: Duration = Duration::from_secs(1);
 /// It returns no error: a failure is either reported in the status, or retried.
 pub async fn reconcile(plan: PremiumSupportPlan, context: &Context) -> Option<Duration> {
     let ObjectMeta { namespace, uid, .. } = &plan.metadata;
-    let Some(mut slot) =
-        context.slots.take(namespace.as_deref().unwrap_or_default(), uid.as_deref().unwrap_or_default()).await
-    else {
+    let (namespace, uid) = (namespace.as_deref().unwrap_or_default(), uid.as_deref().unwrap_or_default());
+    let ticket = context.tickets.take(context.states.ticket(uid), context.clock.uptime());
+    let Some(mut slot) = context.slots.take(namespace, uid, ticket).await else {
         return Some(jitter(WAIT_FOR_PLACE, 0.5));
     };
     // Hundreds of plans may wait for a slot, and what follows takes much memory.
-    Box::pin(reconcile_in_slot(plan, context, &mut slot)).await
+    Box::pin(reconcile_in_slot(plan, context, ticket, &mut slot)).await
 }
 
-async fn reconcile_in_slot(plan: PremiumSupportPlan, context: &Context, slot: &mut Slot<'_>) -> Option<Duration> {
+async fn reconcile_in_slot(
+    plan: PremiumSupportPlan,
+    context: &Context,
+    ticket: Ticket,
+    slot: &mut Slot<'_>,
+) -> Option<Duration> {
     let started = Instant::now();
-    let mut snapshot = PlanSnapshot::new(context, plan);
+    let mut snapshot = PlanSnapshot::new(context, plan, ticket);
     let mut state = match due_state(context, &snapshot) {
         Due::Now(state) => *state,
         Due::Later(wait) => return wait,
@@ -83,8 +91,9 @@ async fn reconcile_in_slot(plan: PremiumSupportPlan, context: &Context, slot: &m
 /// Reconciles a plan again after a reconcile that panicked: a bug. What that one did is not known, so the plan is treated
 /// as by a new process. Other plans are not affected.
 pub fn after_panic(plan: PremiumSupportPlan, context: &Context, started: Instant) -> Option<Duration> {
-    let snapshot = PlanSnapshot::new(context, plan);
-    let (uid, now) = (snapshot.uid(), context.clock.uptime());
+    let now = context.clock.uptime();
+    let snapshot = PlanSnapshot::new(context, plan, context.tickets.take(None, now));
+    let uid = snapshot.uid();
     let before = context.states.get(uid);
     let memory = match &before {
         Some(state) => state.memory.after_panic(&snapshot.facts, now),
@@ -97,7 +106,8 @@ pub fn after_panic(plan: PremiumSupportPlan, context: &Context, started: Instant
     let written_version = before.map_or(0, |state| state.written_version);
     let inputs = Some(snapshot.inputs());
     let due_at = Some(now.saturating_add(wait));
-    store(context, &snapshot, PlanState { memory, inputs, started_at: now, due_at, written_version });
+    let ticket = snapshot.ticket;
+    store(context, &snapshot, PlanState { memory, inputs, started_at: now, due_at, written_version, ticket });
     context.metrics.record("panic", started.elapsed());
     Some(wait)
 }
@@ -125,6 +135,7 @@ fn due_state(context: &Context, snapshot: &PlanSnapshot) -> Due {
             started_at: now,
             due_at: None,
             written_version: 0,
+            ticket: snapshot.ticket,
         }));
     };
     if snapshot.version().is_some_and(|cached| cached < state.written_version) {
@@ -146,6 +157,7 @@ fn due_state(context: &Context, snapshot: &PlanSnapshot) -> Due {
         }
     }
     state.started_at = now;
+    state.ticket = snapshot.ticket;
     state.memory.start_reconcile(&snapshot.facts, &context.settings, now);
     Due::Now(Box::new(state))
 }
@@ -178,7 +190,7 @@ async fn run_steps(
             run: &run,
         });
         let executed = execute(context, snapshot, &step);
-        let result = if step.calls_fic() { slot.wait_for(executed).await } else { executed.await };
+        let result = if step.calls_fic() { slot.wait_for(executed).await } else { slot.lend(executed).await };
         if step.opens_record() && may_be_written(&result) {
             memory.mark_record_open();
         }

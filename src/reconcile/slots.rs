@@ -1,18 +1,23 @@
-//! How many reconciles run at the same time, so that tenants whose requests to FIC hang do not hold up the others.
+//! How many reconciles begin or wait for FIC at the same time, so that tenants whose requests to FIC hang do not hold up
+//! the others.
 //!
-//! A reconcile takes a slot. While a request to FIC takes longer than usual, the reconcile gives its slot to another one
-//! and takes a place for waiting instead. The next reconcile of that plan starts with such a place and takes no slot, until
-//! FIC answers it in time again. There are more places than slots, and still a limited number of both: a place costs
-//! memory and a connection.
+//! A reconcile begins with a slot, and has one during each request to FIC. During a request to the API server it has none,
+//! so FIC does not wait for the API server. While a request to FIC takes longer than usual, the reconcile gives its slot to
+//! another one and takes a place for waiting instead. The next reconcile of that plan starts with such a place and takes no
+//! slot, until FIC answers it in time again. There are more places than slots, and still a limited number of both: a place
+//! costs memory and a connection.
 //!
-//! A slot that is free goes to the namespace that has the fewest. A namespace has at most half of them.
+//! A slot that is free goes to the namespace that has the fewest, and there to the plan with the lowest ticket. So one
+//! namespace may have all, and a plan whose reconciles have begun is finished before others begin.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::sleep;
+
+use crate::reconcile::ticket::Ticket;
 
 /// A request to FIC that takes longer than this is waited for without a slot.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -31,10 +36,6 @@ pub struct Slots {
 /// Who has slots and who waits for one.
 struct Queue {
     free: u16,
-    /// How many slots a namespace may have.
-    share: u16,
-    /// How many reconciles have begun to wait.
-    begun: u64,
     /// The namespaces whose reconciles have or wait for a slot.
     namespaces: BTreeMap<Box<str>, Namespace>,
 }
@@ -43,8 +44,8 @@ struct Queue {
 #[derive(Default)]
 struct Namespace {
     slots: u16,
-    /// Those that wait, the first one first, each with its number.
-    waiting: VecDeque<(u64, oneshot::Sender<Permit>)>,
+    /// Those that wait, in the order of their tickets.
+    waiting: BTreeMap<Ticket, oneshot::Sender<Permit>>,
 }
 
 /// The right to work. Dropping it passes it on.
@@ -64,8 +65,7 @@ impl Slots {
     /// This many slots.
     #[must_use]
     pub fn new(concurrency: u16) -> Self {
-        let share = concurrency.div_ceil(2);
-        let queue = Queue { free: concurrency, share, begun: 0, namespaces: BTreeMap::new() };
+        let queue = Queue { free: concurrency, namespaces: BTreeMap::new() };
         Self {
             concurrency,
             queue: Arc::new(Mutex::new(queue)),
@@ -81,19 +81,19 @@ impl Slots {
     }
 
     /// Waits for a slot. `None`: the last request of this plan took longer than usual, and no place is free.
-    pub(super) async fn take(&self, namespace: &str, plan: &str) -> Option<Slot<'_>> {
+    pub(super) async fn take(&self, namespace: &str, plan: &str, ticket: Ticket) -> Option<Slot<'_>> {
         let held = if self.slow().contains(plan) {
             Held::Place(Arc::clone(&self.places).try_acquire_owned().ok()?)
         } else {
-            self.acquire(namespace).await
+            self.acquire(namespace, ticket).await
         };
-        Some(Slot { slots: self, namespace: namespace.into(), plan: plan.into(), held })
+        Some(Slot { slots: self, namespace: namespace.into(), plan: plan.into(), ticket, held })
     }
 
     /// Waits for a slot of this namespace.
-    async fn acquire(&self, namespace: &str) -> Held {
+    async fn acquire(&self, namespace: &str, ticket: Ticket) -> Held {
         let (sender, permit) = oneshot::channel();
-        lock(&self.queue).wait(namespace, sender);
+        lock(&self.queue).wait(namespace, ticket, sender);
         pass_on(&self.queue);
         // The sender is dropped only with the queue.
         permit.await.map_or(Held::Nothing, Held::Slot)
@@ -110,20 +110,19 @@ impl Slots {
 }
 
 impl Queue {
-    fn wait(&mut self, namespace: &str, permit: oneshot::Sender<Permit>) {
-        self.begun += 1;
-        self.namespaces.entry(namespace.into()).or_default().waiting.push_back((self.begun, permit));
+    fn wait(&mut self, namespace: &str, ticket: Ticket, permit: oneshot::Sender<Permit>) {
+        self.namespaces.entry(namespace.into()).or_default().waiting.insert(ticket, permit);
     }
 
-    /// Takes a free slot for the namespace that has the fewest; of several the one that waits for the longest time.
+    /// Takes a free slot for the namespace that has the fewest; of several for the plan with the lowest ticket.
     fn take(&mut self) -> Option<(Box<str>, oneshot::Sender<Permit>)> {
         self.free.checked_sub(1)?;
         let waiting = self.namespaces.iter_mut().filter_map(|(name, namespace)| {
-            let number = namespace.waiting.front().filter(|_| namespace.slots < self.share)?.0;
-            Some(((namespace.slots, number), name, namespace))
+            let ticket = *namespace.waiting.first_key_value()?.0;
+            Some(((namespace.slots, ticket), name, namespace))
         });
         let (_, name, namespace) = waiting.min_by_key(|(rank, ..)| *rank)?;
-        let (_, permit) = namespace.waiting.pop_front()?;
+        let (_, permit) = namespace.waiting.pop_first()?;
         namespace.slots += 1;
         self.free -= 1;
         Some((name.clone(), permit))
@@ -165,12 +164,27 @@ pub(super) struct Slot<'a> {
     slots: &'a Slots,
     namespace: Box<str>,
     plan: Box<str>,
+    ticket: Ticket,
     held: Held,
 }
 
 impl Slot<'_> {
-    /// Waits for a request to FIC. If it takes longer than usual, another reconcile gets the slot meanwhile.
+    /// Waits for a request to the API server. Another reconcile gets the slot.
+    pub(super) async fn lend<T>(&mut self, request: impl Future<Output = T>) -> T {
+        self.held = match std::mem::replace(&mut self.held, Held::Nothing) {
+            Held::Slot(_) | Held::Nothing => Held::Nothing,
+            place @ Held::Place(_) => place,
+        };
+        request.await
+    }
+
+    /// Waits for a slot if it has neither that nor a place, then for a request to FIC. If that takes longer than usual,
+    /// another reconcile gets the slot meanwhile.
     pub(super) async fn wait_for<T>(&mut self, request: impl Future<Output = T>) -> T {
+        self.held = match std::mem::replace(&mut self.held, Held::Nothing) {
+            Held::Nothing => self.slots.acquire(&self.namespace, self.ticket).await,
+            held @ (Held::Slot(_) | Held::Place(_)) => held,
+        };
         tokio::pin!(request);
         tokio::select! {
             biased;
@@ -185,7 +199,6 @@ impl Slot<'_> {
         self.held = Held::Place(place);
         let result = request.await;
         self.held = Held::Nothing;
-        self.held = self.slots.acquire(&self.namespace).await;
         result
     }
 }
@@ -193,11 +206,21 @@ impl Slot<'_> {
 #[cfg(test)]
 mod tests {
     use std::future::pending;
+    use std::sync::LazyLock;
 
     use futures::FutureExt;
     use tokio::time::{Instant, timeout};
 
     use super::*;
+    use crate::reconcile::ticket::Tickets;
+
+    impl Slots {
+        /// Waits for a slot for the next plan.
+        async fn begin(&self, namespace: &str, plan: &str) -> Option<Slot<'_>> {
+            static TICKETS: LazyLock<Tickets> = LazyLock::new(Tickets::default);
+            self.take(namespace, plan, TICKETS.take(None, Duration::ZERO)).await
+        }
+    }
 
     const SHORT: Duration = Duration::from_millis(10);
 
@@ -205,40 +228,68 @@ mod tests {
     async fn slots_are_limited_and_passed_on() {
         let slots = Slots::new(2);
         assert_eq!(slots.total(), 10);
-        let (first, _second) = (slots.take("a", "a").await, slots.take("b", "b").await);
-        assert!(timeout(SHORT, slots.take("c", "c")).await.is_err());
+        let (first, _second) = (slots.begin("a", "a").await, slots.begin("b", "b").await);
+        assert!(timeout(SHORT, slots.begin("c", "c")).await.is_err());
         drop(first);
-        assert!(timeout(SHORT, slots.take("c", "c")).await.is_ok());
+        assert!(timeout(SHORT, slots.begin("c", "c")).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_hangs_keeps_no_slot() {
         let slots = Slots::new(1);
-        let mut hanging = slots.take("a", "a").await.expect("a slot");
+        let mut hanging = slots.begin("a", "a").await.expect("a slot");
         let mut request = Box::pin(hanging.wait_for(pending::<()>()));
         assert!(timeout(PATIENCE / 2, &mut request).await.is_err());
-        assert!(slots.take("b", "b").now_or_never().is_none(), "not yet");
+        assert!(slots.begin("b", "b").now_or_never().is_none(), "not yet");
         assert!(timeout(PATIENCE, &mut request).await.is_err());
-        assert!(slots.take("b", "b").now_or_never().is_some());
+        assert!(slots.begin("b", "b").now_or_never().is_some());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_was_slow_continues_with_a_slot() {
+    async fn a_request_that_was_slow_is_followed_by_one_with_a_slot() {
         let slots = Slots::new(1);
-        let mut slow = slots.take("a", "a").await.expect("a slot");
-        let request = slow.wait_for(async {
-            sleep(PATIENCE * 2).await;
-            7
-        });
+        let mut slow = slots.begin("a", "a").await.expect("a slot");
+        let requests = async {
+            slow.wait_for(sleep(PATIENCE * 2)).await;
+            slow.wait_for(async {}).await;
+        };
         let another = async {
             sleep(PATIENCE + SHORT).await;
-            let _slot = slots.take("b", "b").await;
+            let _slot = slots.begin("b", "b").await;
             sleep(PATIENCE * 2).await;
         };
         let started = Instant::now();
-        let (result, ()) = tokio::join!(request, another);
-        assert_eq!((result, started.elapsed()), (7, PATIENCE * 3 + SHORT), "it has waited for the other one");
-        assert!(slots.take("c", "c").now_or_never().is_none());
+        tokio::join!(requests, another);
+        assert_eq!(started.elapsed(), PATIENCE * 3 + SHORT, "it has waited for the other one");
+        assert!(slots.begin("c", "c").now_or_never().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_to_the_api_server_has_no_slot_and_the_next_one_to_fic_has() {
+        let slots = Slots::new(1);
+        let mut first = slots.begin("a", "a").await.expect("a slot");
+        first
+            .lend(async {
+                let other = slots.begin("b", "b").now_or_never();
+                assert!(other.is_some(), "the slot is free");
+            })
+            .await;
+        let other = slots.begin("b", "b").await.expect("it is free still");
+        let mut request = Box::pin(first.wait_for(async {}));
+        assert!((&mut request).now_or_never().is_none());
+        drop(other);
+        assert!((&mut request).now_or_never().is_some());
+        drop(request);
+        assert!(slots.begin("c", "c").now_or_never().is_none(), "it keeps the slot");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_is_not_lent() {
+        let slots = Slots::new(1);
+        slots.slow().insert("slow".into());
+        let mut slow = slots.begin("a", "slow").await.expect("a place");
+        slow.lend(async {}).await;
+        assert_eq!(slots.places.available_permits(), usize::from(PLACES_PER_SLOT) - 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -246,49 +297,41 @@ mod tests {
         let slots = Slots::new(1);
         let mut hanging = Vec::new();
         for plan in ["a", "b", "c", "d"] {
-            let mut slot = slots.take(plan, plan).await.expect("a slot");
+            let mut slot = slots.begin(plan, plan).await.expect("a slot");
             assert!(timeout(PATIENCE * 2, slot.wait_for(pending::<()>())).await.is_err());
             drop(slot);
-            hanging.push(slots.take(plan, plan).await.expect("a place"));
+            hanging.push(slots.begin(plan, plan).await.expect("a place"));
         }
-        let mut fifth = slots.take("e", "e").await.expect("the slot is free");
+        let mut fifth = slots.begin("e", "e").await.expect("the slot is free");
         assert!(timeout(PATIENCE * 2, fifth.wait_for(pending::<()>())).await.is_err());
         drop(fifth);
-        assert!(slots.take("e", "e").await.is_none(), "every place is taken");
-        assert!(slots.take("good", "good").now_or_never().flatten().is_some());
+        assert!(slots.begin("e", "e").await.is_none(), "every place is taken");
+        assert!(slots.begin("good", "good").now_or_never().flatten().is_some());
         hanging.pop();
-        let mut fifth = slots.take("e", "e").await.expect("a place");
+        let mut fifth = slots.begin("e", "e").await.expect("a place");
         fifth.wait_for(async {}).await;
         drop(fifth);
-        assert!(slots.take("e", "e").now_or_never().flatten().is_some(), "it answers again, so it takes a slot");
+        assert!(slots.begin("e", "e").now_or_never().flatten().is_some(), "it answers again, so it takes a slot");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_namespace_has_half_of_the_slots() {
-        for (concurrency, share) in [(1, 1), (2, 1), (3, 2), (64, 32)] {
-            let slots = Slots::new(concurrency);
-            let mut taken = Vec::new();
-            while let Some(slot) = slots.take("full", "a").now_or_never().flatten() {
-                taken.push(slot);
-            }
-            assert_eq!(taken.len(), share, "{concurrency}");
-            assert_eq!(slots.take("other", "b").now_or_never().is_some(), concurrency > 1);
-            taken.pop();
-            assert!(slots.take("full", "a").now_or_never().is_some(), "it is passed on");
-            drop(taken);
-            let queue = lock(&slots.queue);
-            assert_eq!((queue.free, queue.namespaces.len()), (concurrency, 0), "all are passed on and forgotten");
+    async fn one_namespace_may_have_all_slots() {
+        let slots = Slots::new(3);
+        let mut taken = Vec::new();
+        while let Some(slot) = slots.begin("full", "a").now_or_never().flatten() {
+            taken.push(slot);
         }
+        assert_eq!(taken.len(), 3);
+        drop(taken);
+        let queue = lock(&slots.queue);
+        assert_eq!((queue.free, queue.namespaces.len()), (3, 0), "all are passed on and forgotten");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_free_slot_goes_to_the_namespace_with_the_fewest_then_to_the_first_one() {
-        let slots = Slots::new(4);
-        let mut held = Vec::new();
-        for namespace in ["full", "full", "other", "other"] {
-            held.push(slots.take(namespace, "a").await);
-        }
-        let mut waiting = ["full", "full", "b", "a", "b"].map(|name| Box::pin(slots.take(name, name)));
+        let slots = Slots::new(2);
+        let mut held = vec![slots.begin("full", "a").await, slots.begin("full", "a").await];
+        let mut waiting = ["full", "full", "b", "a", "b"].map(|name| Box::pin(slots.begin(name, name)));
         let mut order = Vec::new();
         while order.len() < waiting.len() {
             for (number, slot) in waiting.iter_mut().enumerate() {
@@ -305,20 +348,37 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_plan_with_the_lowest_ticket_goes_on_first() {
+        let slots = Slots::new(1);
+        let mut began = slots.begin("a", "a").await.expect("a slot");
+        began.lend(async {}).await;
+        let held = slots.begin("a", "b").await;
+        let mut later = Box::pin(slots.begin("a", "c"));
+        assert!((&mut later).now_or_never().is_none());
+        let mut request = Box::pin(began.wait_for(pending::<()>()));
+        assert!((&mut request).now_or_never().is_none());
+        drop(held);
+        assert!((&mut later).now_or_never().is_none(), "the first one has the slot");
+        drop(request);
+        drop(began);
+        assert!(later.now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_slot_for_a_cancelled_reconcile_is_passed_on() {
         let slots = Slots::new(1);
-        let first = slots.take("a", "a").await;
-        let mut cancelled = Box::pin(slots.take("b", "b"));
+        let first = slots.begin("a", "a").await;
+        let mut cancelled = Box::pin(slots.begin("b", "b"));
         assert!((&mut cancelled).now_or_never().is_none());
         drop(first);
         drop(cancelled);
-        assert!(slots.take("c", "c").now_or_never().is_some());
+        assert!(slots.begin("c", "c").now_or_never().is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_deleted_plan_is_forgotten() {
         let slots = Slots::new(1);
-        let mut slot = slots.take("a", "a").await.expect("a slot");
+        let mut slot = slots.begin("a", "a").await.expect("a slot");
         assert!(timeout(PATIENCE * 2, slot.wait_for(pending::<()>())).await.is_err());
         drop(slot);
         assert_eq!(slots.slow().len(), 1);

@@ -10,6 +10,7 @@ use crate::fic::Access;
 use crate::reconcile::context::Context;
 use crate::reconcile::error::Error;
 use crate::reconcile::state::{ReconcileInputs, SecretInputs};
+use crate::reconcile::ticket::Ticket;
 
 /// A plan and what belongs to it.
 pub struct PlanSnapshot {
@@ -29,18 +30,20 @@ pub struct PlanSnapshot {
     pub claim: Claim,
     /// This reconcile opened the record.
     pub record_opened: bool,
+    /// The ticket of the plan.
+    pub ticket: Ticket,
 }
 
 impl PlanSnapshot {
     /// The snapshot from the caches.
     #[must_use]
-    pub fn new(context: &Context, plan: PremiumSupportPlan) -> Self {
+    pub fn new(context: &Context, plan: PremiumSupportPlan, ticket: Ticket) -> Self {
         let key = ObjectKey::of(&plan);
         let facts = PlanFacts::of(&plan);
         let claim = context.index.claim(&key, &plan.spec.tenant_id);
         let secret = SecretState::NotFound;
         let mut snapshot =
-            Self { plan, key, facts, secret, secret_version: None, access: None, claim, record_opened: false };
+            Self { plan, key, facts, secret, secret_version: None, access: None, claim, record_opened: false, ticket };
         snapshot.read_secret(context);
         snapshot
     }
@@ -56,6 +59,7 @@ impl PlanSnapshot {
         };
         self.access = credentials.ok().map(|credentials| Access {
             namespace: self.key.namespace.as_ref().into(),
+            ticket: self.ticket.number,
             tenant: self.plan.spec.tenant_id.as_str().into(),
             credentials: Credentials::clone(credentials),
         });

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::facts::{Claim, Marks, Record, SecretState, Uptime};
 use crate::domain::memory::Memory;
+use crate::reconcile::ticket::Ticket;
 
 /// The states by UID of the plan: a recreated plan of the same name is another plan. They are boxed, because a table has
 /// room for more than it contains.
@@ -25,6 +26,8 @@ pub struct PlanState {
     pub due_at: Option<Uptime>,
     /// The version of the plan that this process wrote last. A cache with an older version is stale.
     pub written_version: u64,
+    /// The last ticket of the plan.
+    pub ticket: Ticket,
 }
 
 /// Everything whose change makes a reconcile due at once. A reconcile that is triggered with unchanged inputs does
@@ -71,6 +74,11 @@ impl PlanStates {
     /// The state of a plan.
     pub fn get(&self, uid: &str) -> Option<PlanState> {
         self.lock().get(uid).map(|state| PlanState::clone(state))
+    }
+
+    /// The last ticket of a plan.
+    pub fn ticket(&self, uid: &str) -> Option<Ticket> {
+        self.lock().get(uid).map(|state| state.ticket)
     }
 
     /// Stores the state of a plan.

@@ -15,6 +15,7 @@ mod outages;
 mod own_control_plane;
 mod restore;
 mod schema_change;
+mod shards;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use all of this module; these tests use a part")]
 mod support;

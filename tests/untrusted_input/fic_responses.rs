@@ -50,7 +50,12 @@ fn client(sign_in: FixedResponse, other: FixedResponse) -> (FicClient, Access) {
     let fic = FicClient::with_http_client(http_client, endpoints, limits, FicMetrics::default());
     (
         fic,
-        Access { namespace: "team".into(), tenant: TENANT.into(), credentials: Credentials::new(API_KEY, API_SECRET) },
+        Access {
+            namespace: "team".into(),
+            ticket: 1,
+            tenant: TENANT.into(),
+            credentials: Credentials::new(API_KEY, API_SECRET),
+        },
     )
 }
 

@@ -101,6 +101,12 @@ impl Simulator {
         format!("http://{}/keystone/v3", self.address)
     }
 
+    /// The state, for a task of its own.
+    #[must_use]
+    pub fn state(&self) -> SharedState {
+        self.state.clone()
+    }
+
     /// Injects a fault from now on. Returns the number of the fault.
     pub fn fault(&self, fault: Fault) -> u64 {
         self.state.lock().faults.add(fault)
