@@ -1,15 +1,29 @@
 //! The `CustomResourceDefinition`, generated from the types in [`crate::api::plan`].
 
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
 use kube::CustomResourceExt;
+use ring::digest::{SHA256, digest};
 use serde_json::json;
 
 use crate::api::plan::PremiumSupportPlan;
 
 /// The name of the CRD in the cluster.
 pub const NAME: &str = "premiumsupportplans.fic.ntt.com";
+
+/// The annotation with the hash of the schema. It shows whether the CRD is the one of this version.
+pub const SCHEMA_HASH: &str = "fic.ntt.com/schema-hash";
+
+/// What keeps Helm, Flux and Argo CD from deleting the CRD: that would delete every plan.
+const KEEP: [(&str, &str); 3] = [
+    ("argocd.argoproj.io/sync-options", "Prune=false,Delete=false,ServerSideApply=true"),
+    ("helm.sh/resource-policy", "keep"),
+    ("kustomize.toolkit.fluxcd.io/prune", "disabled"),
+];
 
 /// The CRD as installed.
 #[must_use]
@@ -30,7 +44,20 @@ pub fn crd() -> CustomResourceDefinition {
             describe_conditions(status);
         }
     }
+    let mut annotations =
+        KEEP.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect::<BTreeMap<_, _>>();
+    annotations.insert(SCHEMA_HASH.into(), schema_hash(&crd));
+    crd.metadata.annotations = Some(annotations);
     crd
+}
+
+/// The first 64 bits of the SHA-256 hash of the specification, in hexadecimal digits.
+fn schema_hash(crd: &CustomResourceDefinition) -> String {
+    let hash = digest(&SHA256, json!(crd.spec).to_string().as_bytes());
+    hash.as_ref().iter().take(8).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The CRD as YAML, exactly as committed in `crds/`.

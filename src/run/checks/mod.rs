@@ -31,7 +31,7 @@ pub enum CheckError {
     )]
     OldCrd(Box<str>),
     /// Permissions are missing.
-    #[error("the operator is not allowed to {0}; grant what deploy/role.yaml contains")]
+    #[error("the operator is not allowed to {0}; grant what the roles in deploy/ contain")]
     Permissions(Box<str>),
 }
 
