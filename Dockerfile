@@ -15,6 +15,16 @@ COPY . .
 RUN cargo build --release --locked --package fic-support-operator --bin fic-support-operator \
     && cp target/release/fic-support-operator /fic-support-operator
 
+# For the rehearsal: docker build --target simulator -t fic-simulator .
+FROM build AS build-simulator
+RUN cargo build --release --locked --package fic-simulator && cp target/release/fic-simulator /fic-simulator
+
+FROM ${RUN_IMAGE} AS simulator
+COPY --from=build-simulator /fic-simulator /fic-simulator
+USER 65532:65532
+EXPOSE 8081
+ENTRYPOINT ["/fic-simulator"]
+
 FROM ${RUN_IMAGE}
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /fic-support-operator /fic-support-operator

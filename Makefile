@@ -22,7 +22,7 @@ demo: build control-plane ## Run the operator on a real local control plane with
 
 .PHONY: test
 test: build control-plane $(PROMTOOL) ## Run every test
-	cargo test --locked --workspace --lib --bins --test architecture --test crd --test docs --test fic --test secrets_in_memory --test untrusted_input
+	cargo test --locked --workspace --lib --bins --test architecture --test crd --test docs --test fic --test monitoring --test secrets_in_memory --test untrusted_input
 	cargo test --locked --package fic-simulator --package control-plane --tests
 	cargo test --locked --package bench
 	cargo test --locked --doc

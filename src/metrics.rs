@@ -1,11 +1,13 @@
 //! The metrics registry. Each component defines and registers its own metrics; all names start with `fic_operator_`.
 
+use jiff::Timestamp;
 use prometheus_client::encoding::{EncodeLabelSet, prometheus_text, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 /// A registry with the prefix of the operator and its build information.
 #[must_use]
@@ -13,6 +15,9 @@ pub fn registry() -> Registry {
     let mut registry = Registry::with_prefix("fic_operator");
     let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
     registry.register("build", "The version of the operator", build);
+    let started = Gauge::<i64>::default();
+    started.set(Timestamp::now().as_second());
+    registry.register_with_unit("start_timestamp", "When the process started, as a Unix time", Unit::Seconds, started);
     registry
 }
 
@@ -101,6 +106,9 @@ impl KubernetesMetrics {
     /// Registers the metrics.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
+        for object in ["plan", "secret", "event"] {
+            let _ = metrics.writes.get_or_create(&ObjectLabel { object });
+        }
         registry.register("kubernetes_writes", "Writes to the API server by kind of object", metrics.writes.clone());
         registry.register(
             "watch_errors",

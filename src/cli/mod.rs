@@ -121,6 +121,10 @@ pub struct RunArgs {
     )]
     pub http_bind_address: Option<SocketAddr>,
 
+    /// The maximum number of plans with a metric of their own. Only plans that are not Ready have one. 0 means none.
+    #[arg(long, env = "FIC_OPERATOR_METRICS_PLAN_LIMIT", value_name = "N", default_value_t = crate::index::metrics::DEFAULT_PLAN_LIMIT)]
+    pub metrics_plan_limit: usize,
+
     /// The format of log lines.
     #[arg(
         long,
@@ -209,6 +213,7 @@ mod tests {
         assert!(!run.leader_elect && !run.allow_insecure_http && run.watch_namespaces.is_empty());
         assert_eq!(run.lease_name, "fic-support-operator");
         assert_eq!((run.http_bind_address, run.log_format), (None, LogFormat::Text));
+        assert_eq!(run.metrics_plan_limit, 1000);
         let mut command = Cli::command();
         let help = command.find_subcommand_mut("run").expect("the command").render_long_help().to_string();
         assert!(help.contains(&format!("[default: {DEFAULT_ADDRESS}]")), "{help}");

@@ -19,6 +19,9 @@ use futures::{FutureExt, StreamExt};
 use kube::Client;
 use kube::runtime::controller::{self, Action};
 use kube::runtime::{applier, reflector};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, oneshot};
@@ -77,28 +80,70 @@ pub struct Dependencies {
 #[derive(Clone, Debug, Default)]
 pub struct ControllerMetrics {
     leader: Gauge,
+    lead_changes: Family<LeadChange, Counter>,
+    crd_outdated: Gauge,
     plans: PlanMetrics,
     reconciles: ReconcileMetrics,
     kubernetes: KubernetesMetrics,
 }
 
 impl ControllerMetrics {
-    /// Registers the metrics.
-    pub fn register(registry: &mut Registry) -> Self {
-        let leader = Gauge::default();
+    /// Registers the metrics. At most `plan_limit` plans that are not Ready have a series of their own.
+    pub fn register(registry: &mut Registry, plan_limit: usize) -> Self {
+        let (leader, crd_outdated) = (Gauge::default(), Gauge::default());
         registry.register("leader", "1 while this replica leads", leader.clone());
+        let lead_changes = Family::<LeadChange, Counter>::default();
+        registry.register(
+            "lead_changes",
+            "How often this replica acquired, lost and released the lease",
+            lead_changes.clone(),
+        );
+        for change in [LeadChange::ACQUIRED, LeadChange::LOST, LeadChange::RELEASED] {
+            let _ = lead_changes.get_or_create(&change);
+        }
+        registry.register(
+            "crd_outdated",
+            "1 if the CustomResourceDefinition is not the one of this version of the operator",
+            crd_outdated.clone(),
+        );
         Self {
             leader,
-            plans: PlanMetrics::register(registry),
+            lead_changes,
+            crd_outdated,
+            plans: PlanMetrics::register(registry, plan_limit),
             reconciles: ReconcileMetrics::register(registry),
             kubernetes: KubernetesMetrics::register(registry),
         }
     }
 
-    /// Sets whether this replica leads.
-    pub fn set_leading(&self, leading: bool) {
-        self.leader.set(i64::from(leading));
+    /// This replica leads.
+    pub fn begin_to_lead(&self) {
+        self.leader.set(1);
+        self.lead_changes.get_or_create(&LeadChange::ACQUIRED).inc();
     }
+
+    /// This replica does not lead any more: it lost the lease, or released it.
+    pub fn end_to_lead(&self, lost: bool) {
+        self.leader.set(0);
+        self.lead_changes.get_or_create(if lost { &LeadChange::LOST } else { &LeadChange::RELEASED }).inc();
+    }
+
+    /// Sets whether the CRD is not the one of this version.
+    pub fn set_crd_outdated(&self, outdated: bool) {
+        self.crd_outdated.set(i64::from(outdated));
+    }
+}
+
+/// A change of who leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LeadChange {
+    change: &'static str,
+}
+
+impl LeadChange {
+    const ACQUIRED: Self = Self { change: "acquired" };
+    const LOST: Self = Self { change: "lost" };
+    const RELEASED: Self = Self { change: "released" };
 }
 
 /// Why a controller has ended.
@@ -114,7 +159,8 @@ pub enum End {
 /// Runs until `stop` completes, then lets the reconciles in progress end.
 pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl Future<Output = ()>) -> End {
     let Dependencies { client, scope, metrics, .. } = dependencies;
-    let index = Arc::new(Index::new(metrics.plans.clone()));
+    metrics.reconciles.set_concurrency(dependencies.concurrency);
+    let index = Arc::new(Index::new(&metrics.plans));
     let (triggers, queues) = Triggers::new();
     let (plan_store, plan_writer) = reflector::store();
     let (secret_store, secret_writer) = reflector::store();

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+use strum::VariantArray;
 
 use crate::fic::call::Call;
 use crate::metrics::seconds;
@@ -15,6 +19,7 @@ use crate::metrics::seconds;
 #[derive(Clone, Debug)]
 pub struct FicMetrics {
     requests: Family<RequestLabels, Counter>,
+    last_success: Gauge,
     durations: Family<CallLabel, Histogram>,
 }
 
@@ -38,16 +43,37 @@ impl EncodeLabelValue for Call {
 impl Default for FicMetrics {
     /// Metrics that no registry exports, for tests.
     fn default() -> Self {
-        Self { requests: Family::default(), durations: Family::new_with_constructor(seconds) }
+        Self {
+            requests: Family::default(),
+            last_success: Gauge::default(),
+            durations: Family::new_with_constructor(seconds),
+        }
     }
 }
+
+/// The outcomes of a call to FIC. Their rows exist from the start, so that the first request of a kind is an increase.
+const OUTCOMES: [&str; 12] =
+    ["2xx", "3xx", "401", "403", "404", "409", "429", "4xx", "5xx", "other", "lost", "not_sent"];
 
 impl FicMetrics {
     /// Creates the metrics and adds them to a registry.
     #[must_use]
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
+        for call in Call::VARIANTS.iter().copied() {
+            let outcomes = if call == Call::SignIn { &["2xx"][..] } else { &OUTCOMES };
+            for outcome in outcomes {
+                let _ = metrics.requests.get_or_create(&RequestLabels { call, outcome });
+            }
+            let _ = metrics.durations.get_or_create(&CallLabel { call });
+        }
         registry.register("fic_requests", "Calls to FIC and Keystone by outcome", metrics.requests.clone());
+        registry.register_with_unit(
+            "fic_last_success_timestamp",
+            "When FIC last answered a call with success, as a Unix time; 0: not yet",
+            Unit::Seconds,
+            metrics.last_success.clone(),
+        );
         registry.register_with_unit(
             "fic_request_duration",
             "How long calls to FIC and Keystone take",
@@ -60,6 +86,9 @@ impl FicMetrics {
     /// Records one request.
     pub(super) fn record(&self, call: Call, outcome: &'static str, duration: Duration) {
         self.requests.get_or_create(&RequestLabels { call, outcome }).inc();
+        if outcome == "2xx" && call != Call::SignIn {
+            self.last_success.set(Timestamp::now().as_second());
+        }
         self.durations.get_or_create(&CallLabel { call }).observe(duration.as_secs_f64());
     }
 }

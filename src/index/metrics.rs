@@ -1,80 +1,317 @@
-//! Metrics of the plans in the index.
+//! Metrics of the plans in the index. They are calculated from the index at each scrape, so they cannot differ from it. A
+//! replica that does not lead has no index, and counts no plans.
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::api::condition::Reason;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder,
+};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+use strum::VariantArray;
 
-/// Metrics of the plans in the index.
-#[derive(Clone, Debug, Default)]
+use super::{Entry, Inner, lock};
+use crate::api::condition::{Progress, Reason};
+use crate::api::key::ObjectKey;
+
+/// The number of plans that are not Ready and have a series of their own, unless a flag says another.
+pub const DEFAULT_PLAN_LIMIT: usize = 1000;
+
+/// Metrics of the plans in the index. Clones share it.
+#[derive(Clone, Debug)]
 pub struct PlanMetrics {
-    plans: Family<ReasonLabel, Gauge>,
-    undecodable: Gauge,
+    current: Arc<Mutex<Weak<Mutex<Inner>>>>,
+    plan_limit: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabel {
+impl Default for PlanMetrics {
+    fn default() -> Self {
+        Self { current: Arc::default(), plan_limit: DEFAULT_PLAN_LIMIT }
+    }
+}
+
+#[derive(EncodeLabelSet)]
+struct ReasonLabels {
     reason: Reason,
+    progress: Progress,
+}
+
+#[derive(EncodeLabelSet)]
+struct OperationLabel {
+    operation: &'static str,
+}
+
+/// Not `namespace`: Prometheus would rename it, since each target has a namespace.
+#[derive(EncodeLabelSet)]
+struct PlanLabels {
+    plan_namespace: Arc<str>,
+    plan: Arc<str>,
+    reason: Reason,
+    progress: Progress,
 }
 
 impl EncodeLabelValue for Reason {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         self.as_str().encode(encoder)
     }
 }
 
+impl EncodeLabelValue for Progress {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        match self {
+            Self::Settled => "settled",
+            Self::Reconciling => "reconciling",
+            Self::Stalled => "stalled",
+        }
+        .encode(encoder)
+    }
+}
+
 impl PlanMetrics {
-    /// Registers the metrics.
-    pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        registry.register("plans", "Plans by the reason of their Ready condition", metrics.plans.clone());
-        registry.register(
-            "undecodable_plans",
-            "Plans that cannot be decoded, which the operator does not change",
-            metrics.undecodable.clone(),
-        );
+    /// Registers the metrics. At most `plan_limit` plans that are not Ready have a series of their own.
+    pub fn register(registry: &mut Registry, plan_limit: usize) -> Self {
+        let metrics = Self { plan_limit, ..Self::default() };
+        registry.register_collector(Box::new(metrics.clone()));
         metrics
     }
 
-    /// Forgets all plans.
-    pub(super) fn reset(&self) {
-        self.plans.clear();
-        self.undecodable.set(0);
+    /// From now on the metrics are those of this index.
+    pub(super) fn show(&self, index: &Arc<Mutex<Inner>>) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(index);
     }
+}
 
-    /// Moves a plan from one reason to another. `None`: the plan appears or disappears.
-    pub fn move_plan(&self, from: Option<Reason>, to: Option<Reason>) {
-        if from == to {
-            return;
+/// What one walk through the index finds.
+#[derive(Default)]
+struct Summary<'a> {
+    by_reason: [i64; Reason::VARIANTS.len()],
+    suspended: i64,
+    deleting: i64,
+    /// When the oldest of each began, as a Unix time.
+    oldest_create: Option<i64>,
+    oldest_delete: Option<i64>,
+    oldest_deletion: Option<i64>,
+    /// Plans that are not Ready, and since when.
+    not_ready: Vec<(i64, &'a ObjectKey, Reason)>,
+}
+
+impl<'a> Summary<'a> {
+    fn add(&mut self, key: &'a ObjectKey, entry: &Entry) {
+        self.suspended += i64::from(entry.suspended);
+        self.deleting += i64::from(entry.deleting_since.is_some());
+        self.oldest_deletion = earliest(self.oldest_deletion, entry.deleting_since);
+        let Some(reason) = entry.reason else { return };
+        if let Some(count) = self.by_reason.get_mut(reason as usize) {
+            *count += 1;
         }
-        if let Some(reason) = from {
-            self.plans.get_or_create(&ReasonLabel { reason }).dec();
+        match reason {
+            Reason::Contracted => return,
+            Reason::Purchasing | Reason::Processing | Reason::OrderConflict => {
+                self.oldest_create = earliest(self.oldest_create, entry.ready_since);
+            }
+            Reason::Abolishing => self.oldest_delete = earliest(self.oldest_delete, entry.ready_since),
+            Reason::CredentialsMissing
+            | Reason::ServiceUnavailable
+            | Reason::RateLimited
+            | Reason::ContractNotFound
+            | Reason::NotContracted
+            | Reason::Suspended
+            | Reason::CredentialsInvalid
+            | Reason::AuthenticationFailed
+            | Reason::PermissionDenied
+            | Reason::AlreadyContracted
+            | Reason::ContractLost
+            | Reason::TenantClaimed
+            | Reason::RequestRejected
+            | Reason::OperationFailed
+            | Reason::OperationTimedOut
+            | Reason::MenuMismatch
+            | Reason::WriteRefused
+            | Reason::UnexpectedAnswer => {}
         }
-        if let Some(reason) = to {
-            self.plans.get_or_create(&ReasonLabel { reason }).inc();
-        }
+        self.not_ready.push((entry.ready_since.unwrap_or(0), key, reason));
     }
+}
 
-    /// Sets the number of plans that cannot be decoded.
-    pub fn set_undecodable(&self, count: usize) {
-        self.undecodable.set(i64::try_from(count).unwrap_or(i64::MAX));
+fn earliest(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+    one.into_iter().chain(other).min()
+}
+
+impl Collector for PlanMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let index = self.current.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let inner = index.as_deref().map(lock);
+        let (mut summary, mut undecodable) = (Summary::default(), 0);
+        if let Some(inner) = &inner {
+            inner.plans.iter().for_each(|(key, entry)| summary.add(key, entry));
+            undecodable = i64::try_from(inner.undecodable.len()).unwrap_or(i64::MAX);
+        }
+
+        let mut plans = encoder.encode_descriptor(
+            "plans",
+            "Plans by the reason of their Ready condition, and by how they continue",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (reason, count) in Reason::VARIANTS.iter().zip(summary.by_reason) {
+            let labels = ReasonLabels { reason: *reason, progress: reason.progress() };
+            ConstGauge::new(count).encode(plans.encode_family(&labels)?)?;
+        }
+        for (name, help, value) in [
+            ("plans_suspended", "Plans with suspend: true", summary.suspended),
+            ("plans_deleting", "Plans that are being deleted", summary.deleting),
+            ("undecodable_plans", "Plans that cannot be decoded, which the operator does not change", undecodable),
+        ] {
+            ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+        }
+
+        let mut operations = encoder.encode_descriptor(
+            "operation_oldest_start_timestamp",
+            "When the plan that waits for FIC for the longest time was last Ready or created, as a Unix time; 0: no plan waits",
+            Some(&Unit::Seconds),
+            MetricType::Gauge,
+        )?;
+        for (operation, start) in [("create", summary.oldest_create), ("delete", summary.oldest_delete)] {
+            let labels = OperationLabel { operation };
+            ConstGauge::new(start.unwrap_or(0)).encode(operations.encode_family(&labels)?)?;
+        }
+        let deletion = encoder.encode_descriptor(
+            "deletion_oldest_start_timestamp",
+            "When the plan that is being deleted for the longest time was deleted, as a Unix time; 0: no plan",
+            Some(&Unit::Seconds),
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(summary.oldest_deletion.unwrap_or(0)).encode(deletion)?;
+
+        // The same plans at each scrape: those that are not Ready for the longest time.
+        summary.not_ready.sort_unstable();
+        let dropped = summary.not_ready.len().saturating_sub(self.plan_limit);
+        summary.not_ready.truncate(self.plan_limit);
+        if !summary.not_ready.is_empty() {
+            let mut not_ready = encoder.encode_descriptor(
+                "plan_not_ready_since_timestamp",
+                "Since when a plan is not Ready, as a Unix time",
+                Some(&Unit::Seconds),
+                MetricType::Gauge,
+            )?;
+            for (since, key, reason) in summary.not_ready {
+                let (plan_namespace, plan) = (Arc::clone(&key.namespace), Arc::clone(&key.name));
+                let labels = PlanLabels { plan_namespace, plan, reason, progress: reason.progress() };
+                ConstGauge::new(since).encode(not_ready.encode_family(&labels)?)?;
+            }
+        }
+        let limit = encoder.encode_descriptor(
+            "plan_series_dropped",
+            "Plans that are not Ready and have no series of their own, because of --metrics-plan-limit",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(i64::try_from(dropped).unwrap_or(i64::MAX)).encode(limit)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::api::plan::PremiumSupportPlan;
+    use crate::index::Index;
+
+    fn plan(number: usize, reason: &str, since: &str) -> PremiumSupportPlan {
+        let status = if reason == "Contracted" { "True" } else { "False" };
+        serde_json::from_value(json!({
+            "apiVersion": "fic.ntt.com/v1alpha1",
+            "kind": "PremiumSupportPlan",
+            "metadata": { "name": format!("plan-{number}"), "namespace": "team", "uid": format!("uid-{number}"), "resourceVersion": "1" },
+            "spec": { "tenantID": format!("{number:032x}"), "credentialsSecretRef": { "name": "secret" } },
+            "status": { "conditions": [
+                { "type": "Ready", "status": status, "reason": reason, "message": "", "lastTransitionTime": since },
+            ] },
+        }))
+        .expect("a plan")
+    }
+
+    fn scrape(registry: &Registry) -> String {
+        crate::metrics::text(registry).expect("the metrics are encoded")
+    }
 
     #[test]
-    fn a_plan_counts_under_its_current_reason() {
+    fn all_rows_are_there_from_the_start() {
         let mut registry = crate::metrics::registry();
-        let metrics = PlanMetrics::register(&mut registry);
-        metrics.move_plan(None, Some(Reason::Processing));
-        metrics.move_plan(Some(Reason::Processing), Some(Reason::Contracted));
-        let text = crate::metrics::text(&registry).expect("the metrics are encoded");
-        assert!(text.contains("fic_operator_plans{reason=\"Processing\"} 0"), "{text}");
-        assert!(text.contains("fic_operator_plans{reason=\"Contracted\"} 1"), "{text}");
+        let _metrics = PlanMetrics::register(&mut registry, 10);
+        let text = scrape(&registry);
+        for reason in Reason::VARIANTS {
+            let row = format!("fic_operator_plans{{reason=\"{}\",progress=\"", reason.as_str());
+            assert!(text.contains(&row), "{row} is missing in {text}");
+        }
+        for row in [
+            "fic_operator_plans{reason=\"Contracted\",progress=\"settled\"} 0",
+            "fic_operator_plans{reason=\"TenantClaimed\",progress=\"stalled\"} 0",
+            "fic_operator_plans_deleting 0",
+            "fic_operator_plans_suspended 0",
+            "fic_operator_undecodable_plans 0",
+            "fic_operator_operation_oldest_start_timestamp_seconds{operation=\"create\"} 0",
+            "fic_operator_operation_oldest_start_timestamp_seconds{operation=\"delete\"} 0",
+            "fic_operator_deletion_oldest_start_timestamp_seconds 0",
+            "fic_operator_plan_series_dropped 0",
+        ] {
+            assert!(text.contains(row), "{row} is missing in {text}");
+        }
+    }
+
+    #[test]
+    fn metrics_follow_the_index() {
+        let mut registry = crate::metrics::registry();
+        let index = Index::new(&PlanMetrics::register(&mut registry, 10));
+        index.put(&plan(1, "Contracted", "2026-01-01T00:00:00Z"));
+        index.put(&plan(2, "Processing", "2026-01-01T00:00:10Z"));
+        index.put(&plan(3, "Purchasing", "2026-01-01T00:00:05Z"));
+        let mut deleted = plan(4, "Abolishing", "2026-01-01T00:00:20Z");
+        deleted.metadata.finalizers = Some(vec!["fic.ntt.com/contract".into()]);
+        deleted.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:15Z")).ok();
+        deleted.spec.suspend = true;
+        index.put(&deleted);
+        let text = scrape(&registry);
+        for row in [
+            "fic_operator_plans{reason=\"Contracted\",progress=\"settled\"} 1",
+            "fic_operator_plans{reason=\"Processing\",progress=\"reconciling\"} 1",
+            "fic_operator_plans_deleting 1",
+            "fic_operator_plans_suspended 1",
+            "fic_operator_operation_oldest_start_timestamp_seconds{operation=\"create\"} 1767225605",
+            "fic_operator_operation_oldest_start_timestamp_seconds{operation=\"delete\"} 1767225620",
+            "fic_operator_deletion_oldest_start_timestamp_seconds 1767225615",
+            "fic_operator_plan_not_ready_since_timestamp_seconds{plan_namespace=\"team\",plan=\"plan-2\",reason=\"Processing\",progress=\"reconciling\"} 1767225610",
+        ] {
+            assert!(text.contains(row), "{row} is missing in {text}");
+        }
+        assert!(!text.contains("plan=\"plan-1\""), "a Ready plan has no series: {text}");
+        index.remove(&ObjectKey::new("team", "plan-2"));
+        let text = scrape(&registry);
+        assert!(!text.contains("plan-2") && text.contains("plans{reason=\"Processing\",progress=\"reconciling\"} 0"));
+    }
+
+    #[test]
+    fn the_number_of_series_is_limited() {
+        let mut registry = crate::metrics::registry();
+        let index = Index::new(&PlanMetrics::register(&mut registry, 3));
+        for number in 0..10 {
+            index.put(&plan(number, "TenantClaimed", &format!("2026-01-01T00:00:{:02}Z", 59 - number)));
+        }
+        let text = scrape(&registry);
+        let series =
+            |text: &str| text.lines().filter(|line| line.contains("not_ready_since_timestamp_seconds{")).count();
+        assert_eq!(series(&text), 3);
+        for oldest in ["plan-9", "plan-8", "plan-7"] {
+            assert!(text.contains(oldest), "{text}");
+        }
+        assert!(text.contains("fic_operator_plan_series_dropped 7"), "{text}");
+        assert!(
+            text.contains("fic_operator_plans{reason=\"TenantClaimed\",progress=\"stalled\"} 10"),
+            "all are counted"
+        );
     }
 }

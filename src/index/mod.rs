@@ -13,7 +13,7 @@ mod sorted;
 pub mod triggers;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::ResourceExt;
 
@@ -30,8 +30,7 @@ use triggers::Affected;
 
 /// The index.
 pub struct Index {
-    inner: Mutex<Inner>,
-    metrics: PlanMetrics,
+    inner: Arc<Mutex<Inner>>,
     /// Up to which version the watch has delivered every change.
     pub delivered: Delivered,
 }
@@ -64,6 +63,11 @@ struct Entry {
     tenant: Box<str>,
     secret: ObjectKey,
     reason: Option<Reason>,
+    /// Since when `Ready` has its status, as a Unix time.
+    ready_since: Option<i64>,
+    /// When it was deleted, as a Unix time.
+    deleting_since: Option<i64>,
+    suspended: bool,
 }
 
 impl Entry {
@@ -89,9 +93,10 @@ pub struct IndexedPlan {
 impl Index {
     /// An empty index.
     #[must_use]
-    pub fn new(metrics: PlanMetrics) -> Self {
-        metrics.reset();
-        Self { inner: Mutex::default(), metrics, delivered: Delivered::default() }
+    pub fn new(metrics: &PlanMetrics) -> Self {
+        let inner = Arc::default();
+        metrics.show(&inner);
+        Self { inner, delivered: Delivered::default() }
     }
 
     /// Adds a plan from a watch event. The event may be older than a write of this process, so an older version never
@@ -108,6 +113,9 @@ impl Index {
             tenant: plan.spec.tenant_id.as_str().into(),
             secret: ObjectKey::of_secret(plan),
             reason: plan.reported_reason(),
+            ready_since: plan.ready_condition().map(|ready| ready.last_transition_time.0.as_second()),
+            deleting_since: plan.metadata.deletion_timestamp.as_ref().map(|time| time.0.as_second()),
+            suspended: plan.spec.suspend,
         };
         let mut inner = self.lock();
         let known = inner.plans.get(&key).filter(|known| known.contender.uid == entry.contender.uid);
@@ -116,11 +124,7 @@ impl Index {
         }
         entry.contender.is_create_open = known.is_some_and(|known| known.contender.is_create_open);
         inner.undecodable.remove(&key);
-        self.metrics.set_undecodable(inner.undecodable.len());
-        let reason = entry.reason;
-        let (before, affected) = inner.replace(&key, Some(entry));
-        self.metrics.move_plan(before.and_then(|before| before.reason), reason);
-        affected
+        inner.replace(&key, Some(entry))
     }
 
     /// Adds a plan as returned by a write or a live read of this process. A plan that the watch has removed meanwhile
@@ -137,10 +141,7 @@ impl Index {
     pub fn remove(&self, key: &ObjectKey) -> Affected {
         let mut inner = self.lock();
         inner.undecodable.remove(key);
-        self.metrics.set_undecodable(inner.undecodable.len());
-        let (before, affected) = inner.replace(key, None);
-        self.metrics.move_plan(before.and_then(|before| before.reason), None);
-        affected
+        inner.replace(key, None)
     }
 
     /// Sets whether this process sent a create request for a plan that FIC may have accepted. Until that is settled the
@@ -152,7 +153,7 @@ impl Index {
             return Affected::default();
         };
         entry.contender.is_create_open = open;
-        inner.replace(key, Some(entry)).1
+        inner.replace(key, Some(entry))
     }
 
     /// Whether this process sent a create request for a plan that FIC may have accepted.
@@ -176,9 +177,7 @@ impl Index {
 
     /// Marks a plan as undecodable. Its last known entry stays, since nothing is known to have changed.
     pub fn put_undecodable(&self, key: ObjectKey) {
-        let mut inner = self.lock();
-        inner.undecodable.insert(key);
-        self.metrics.set_undecodable(inner.undecodable.len());
+        self.lock().undecodable.insert(key);
     }
 
     /// What the index has of a plan.
@@ -225,21 +224,18 @@ impl Index {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 }
 
-/// A replica that stops leading counts no plans.
-impl Drop for Index {
-    fn drop(&mut self) {
-        self.metrics.reset();
-    }
+fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
+    inner.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Inner {
-    /// Replaces what is known of a plan. Returns what was known before, and what the change affects: other plans of the
-    /// tenant only if its holder changed, and a Secret only if the plan stopped using it.
-    fn replace(&mut self, key: &ObjectKey, after: Option<Entry>) -> (Option<Entry>, Affected) {
+    /// Replaces what is known of a plan. Returns what the change affects: other plans of the tenant only if its holder
+    /// changed, and a Secret only if the plan stopped using it.
+    fn replace(&mut self, key: &ObjectKey, after: Option<Entry>) -> Affected {
         let before = self.plans.get(key);
         let tenants = before.into_iter().chain(&after).map(|entry| entry.tenant.clone()).collect::<BTreeSet<_>>();
         let holders = tenants.iter().map(|tenant| self.holder_and_contract(tenant)).collect::<Vec<_>>();
@@ -254,7 +250,7 @@ impl Inner {
             }
         }
         affected.secrets.extend(before.as_ref().and_then(secret).filter(|secret| used.as_ref() != Some(secret)));
-        (before, affected)
+        affected
     }
 
     fn holder(&self, tenant: &str) -> Option<(&ObjectKey, &Entry)> {

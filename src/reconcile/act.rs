@@ -16,6 +16,7 @@ use crate::domain::run_state::StepResult;
 use crate::fic::NotLeader;
 use crate::reconcile::context::Context;
 use crate::reconcile::error::Error;
+use crate::reconcile::metrics::ContractChange;
 use crate::reconcile::snapshot::PlanSnapshot;
 use crate::reconcile::{event, report};
 
@@ -83,6 +84,7 @@ async fn close_record(
     let finalizers = snapshot.plan.finalizers().iter().filter(|name| *name != CONTRACT_FINALIZER).cloned().collect();
     info!(plan = %snapshot.key, ?reason, "removing the finalizer and the annotation");
     patch_marks(context, snapshot, finalizers, None).await?;
+    context.metrics.record_contract(ContractChange::of_release(reason));
     if let Some(event) = report::release_event(reason) {
         event::publish(context, &snapshot.plan, event).await;
     }
@@ -139,7 +141,9 @@ pub async fn write_status(
     match (write_if_changed(context, snapshot, change).await, &change.record) {
         (Err(Error::Conflict), RecordChange::Purchased(id)) => {
             let decided_on = snapshot.plan.metadata.generation;
+            let contract = ContractChange::of_status(&snapshot.plan, change);
             record_purchase(context, snapshot, id).await?;
+            context.metrics.record_contract(contract);
             // A changed spec is another decision, which the watch triggers. In another shard it is that of another operator.
             let is_same = snapshot.plan.metadata.generation == decided_on;
             if is_same && context.is_known(&snapshot.key, snapshot.uid()) {
@@ -171,7 +175,9 @@ async fn write_if_changed(context: &Context, snapshot: &mut PlanSnapshot, change
     let status = report::status(&snapshot.plan, change, context.clock.moment());
     if snapshot.plan.status.as_ref() != Some(&status) {
         let events = report::events(&snapshot.plan, change, context.clock.moment());
+        let contract = ContractChange::of_status(&snapshot.plan, change);
         patch_status(context, snapshot, Version::Decided, &json!(status)).await?;
+        context.metrics.record_contract(contract);
         debug!(plan = %snapshot.key, reason = change.state.reason().as_str(), "wrote the status");
         for event in events {
             event::publish(context, &snapshot.plan, event).await;

@@ -62,9 +62,12 @@ pub async fn reconcile(plan: PremiumSupportPlan, context: &Context) -> Option<Du
     let ObjectMeta { namespace, uid, .. } = &plan.metadata;
     let (namespace, uid) = (namespace.as_deref().unwrap_or_default(), uid.as_deref().unwrap_or_default());
     let ticket = context.tickets.take(context.states.ticket(uid), context.clock.uptime());
+    let waiting = context.metrics.wait();
     let Some(mut slot) = context.slots.take(namespace, uid, ticket).await else {
         return Some(jitter(WAIT_FOR_PLACE, 0.5));
     };
+    drop(waiting);
+    let _running = context.metrics.run();
     // Hundreds of plans may wait for a slot, and what follows takes much memory.
     Box::pin(reconcile_in_slot(plan, context, ticket, &mut slot)).await
 }

@@ -1,8 +1,8 @@
 //! How many reconciles begin or wait for FIC at the same time, so that tenants whose requests to FIC hang do not hold up
 //! the others.
 //!
-//! A reconcile begins with a slot, and has one during each request to FIC. During a request to the API server it has none,
-//! so FIC does not wait for the API server. While a request to FIC takes longer than usual, the reconcile gives its slot to
+//! A reconcile begins with a slot, and has one during each request to FIC. During a request to the API server it lends it
+//! to another one, so FIC does not wait for the API server. Only so many are lent, since each more reconcile costs memory. While a request to FIC takes longer than usual, the reconcile gives its slot to
 //! another one and takes a place for waiting instead. The next reconcile of that plan starts with such a place and takes no
 //! slot, until FIC answers it in time again. There are more places than slots, and still a limited number of both: a place
 //! costs memory and a connection.
@@ -29,6 +29,8 @@ pub struct Slots {
     concurrency: u16,
     queue: Arc<Mutex<Queue>>,
     places: Arc<Semaphore>,
+    /// How many more slots may be lent.
+    loans: Arc<Semaphore>,
     /// The plans whose last request to FIC took longer than usual, by UID.
     slow: Mutex<HashSet<Box<str>>>,
 }
@@ -56,8 +58,9 @@ struct Permit {
 
 /// What a reconcile has.
 enum Held {
-    Slot(#[expect(dead_code, reason = "it is passed on when it is dropped")] Permit),
+    Slot(Permit),
     Place(#[expect(dead_code, reason = "it is passed on when it is dropped")] OwnedSemaphorePermit),
+    Loan(#[expect(dead_code, reason = "it is passed on when it is dropped")] OwnedSemaphorePermit),
     Nothing,
 }
 
@@ -70,6 +73,7 @@ impl Slots {
             concurrency,
             queue: Arc::new(Mutex::new(queue)),
             places: Arc::new(Semaphore::new(usize::from(concurrency) * usize::from(PLACES_PER_SLOT))),
+            loans: Arc::new(Semaphore::new(usize::from(concurrency / 2))),
             slow: Mutex::default(),
         }
     }
@@ -169,11 +173,14 @@ pub(super) struct Slot<'a> {
 }
 
 impl Slot<'_> {
-    /// Waits for a request to the API server. Another reconcile gets the slot.
+    /// Waits for a request to the API server. Another reconcile gets the slot meanwhile, unless too many are lent.
     pub(super) async fn lend<T>(&mut self, request: impl Future<Output = T>) -> T {
         self.held = match std::mem::replace(&mut self.held, Held::Nothing) {
-            Held::Slot(_) | Held::Nothing => Held::Nothing,
-            place @ Held::Place(_) => place,
+            Held::Slot(permit) => match Arc::clone(&self.slots.loans).try_acquire_owned() {
+                Ok(loan) => Held::Loan(loan),
+                Err(_) => Held::Slot(permit),
+            },
+            held @ (Held::Place(_) | Held::Loan(_) | Held::Nothing) => held,
         };
         request.await
     }
@@ -181,10 +188,11 @@ impl Slot<'_> {
     /// Waits for a slot if it has neither that nor a place, then for a request to FIC. If that takes longer than usual,
     /// another reconcile gets the slot meanwhile.
     pub(super) async fn wait_for<T>(&mut self, request: impl Future<Output = T>) -> T {
-        self.held = match std::mem::replace(&mut self.held, Held::Nothing) {
-            Held::Nothing => self.slots.acquire(&self.namespace, self.ticket).await,
-            held @ (Held::Slot(_) | Held::Place(_)) => held,
-        };
+        match self.held {
+            // A loan ends when it has the slot.
+            Held::Nothing | Held::Loan(_) => self.held = self.slots.acquire(&self.namespace, self.ticket).await,
+            Held::Slot(_) | Held::Place(_) => {}
+        }
         tokio::pin!(request);
         tokio::select! {
             biased;
@@ -266,8 +274,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_to_the_api_server_has_no_slot_and_the_next_one_to_fic_has() {
-        let slots = Slots::new(1);
+        let slots = Slots::new(2);
         let mut first = slots.begin("a", "a").await.expect("a slot");
+        let _busy = slots.begin("a", "b").await;
         first
             .lend(async {
                 let other = slots.begin("b", "b").now_or_never();
@@ -281,6 +290,20 @@ mod tests {
         assert!((&mut request).now_or_never().is_some());
         drop(request);
         assert!(slots.begin("c", "c").now_or_never().is_none(), "it keeps the slot");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_of_the_slots_are_lent() {
+        let slots = Slots::new(4);
+        let mut held = Vec::new();
+        for plan in ["a", "b", "c"] {
+            let mut slot = slots.begin("a", plan).await.expect("a slot");
+            slot.lend(async {}).await;
+            held.push(slot);
+        }
+        assert_eq!(lock(&slots.queue).free, 3, "the third one keeps its slot");
+        held.remove(0);
+        assert_eq!(slots.loans.available_permits(), 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -349,7 +372,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_plan_with_the_lowest_ticket_goes_on_first() {
-        let slots = Slots::new(1);
+        let slots = Slots::new(2);
+        let _busy = slots.begin("a", "busy").await;
         let mut began = slots.begin("a", "a").await.expect("a slot");
         began.lend(async {}).await;
         let held = slots.begin("a", "b").await;

@@ -58,7 +58,7 @@ impl Fixture {
         });
         let client = Client::new(no_server, "default");
         let (triggers, queues) = Triggers::new();
-        let index = Arc::new(Index::new(PlanMetrics::register(&mut registry)));
+        let index = Arc::new(Index::new(&PlanMetrics::register(&mut registry, 10)));
         let secret_finalizer = SecretFinalizer::new(
             client.clone(),
             reflector::store().0,
@@ -168,13 +168,21 @@ async fn the_state_of_a_plan_that_was_recreated_during_a_list_is_removed() {
     fixture.reconcile(&plan("second", 2)).await;
     assert!(!fixture.has_state("first") && fixture.has_state("second"));
     assert!(!fixture.context.index.is_create_open(&key(), "second"));
-    assert!(fixture.metrics().contains("fic_operator_plans{reason=\"Suspended\"} 1"), "{}", fixture.metrics());
+    assert!(
+        fixture.metrics().contains("fic_operator_plans{reason=\"Suspended\",progress=\"settled\"} 1"),
+        "{}",
+        fixture.metrics()
+    );
     fixture.context.plan_undecodable(key(), Some("second"));
     assert!(fixture.has_state("second"), "the plan may be decodable again");
     fixture.context.plan_undecodable(key(), Some("third"));
     assert!(!fixture.has_state("second"));
     assert_eq!(fixture.context.index.get(&key()), None);
-    assert!(fixture.metrics().contains("fic_operator_plans{reason=\"Suspended\"} 0"), "{}", fixture.metrics());
+    assert!(
+        fixture.metrics().contains("fic_operator_plans{reason=\"Suspended\",progress=\"settled\"} 0"),
+        "{}",
+        fixture.metrics()
+    );
     assert!(fixture.metrics().contains("fic_operator_undecodable_plans 1"), "{}", fixture.metrics());
 }
 

@@ -30,7 +30,7 @@ use crate::index::triggers::WatchedPlan;
 use crate::leader_election::{LEASE_DURATION, LeaderElector, Leadership};
 use crate::metrics;
 use crate::proxy::{Proxies, ProxyError};
-use checks::LeaseAccess;
+use checks::{Checked, LeaseAccess};
 use kube_config::ConfigError;
 
 /// Why the operator cannot start or continue.
@@ -86,7 +86,7 @@ impl RunError {
 pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
     let shutdown = shutdown::on_signal().map_err(RunError::Signals)?;
     let mut registry = metrics::registry();
-    let metrics = ControllerMetrics::register(&mut registry);
+    let metrics = ControllerMetrics::register(&mut registry, arguments.metrics_plan_limit);
     let fic_metrics = FicMetrics::register(&mut registry);
     let health = Arc::new(Health::default());
     let address = arguments.http_bind_address;
@@ -159,14 +159,16 @@ async fn run_controller(
     let lease = election.as_ref().map(|(lease, _)| lease);
     tokio::select! {
         biased;
-        checked = check(&dependencies.client, &dependencies.scope, lease) => checked?,
+        checked = check(&dependencies.client, &dependencies.scope, lease) => {
+            dependencies.metrics.set_crd_outdated(checked?.crd_outdated);
+        }
         () = shutdown::requested(shutdown.clone()) => return Ok(()),
     }
     if let Some((LeaseAccess { namespace, name }, client)) = election {
         let mut elector = LeaderElector::new(client, &namespace, name, dependencies.identity.clone());
         run_with_leader_election(dependencies, &mut elector, &shutdown).await;
     } else {
-        dependencies.metrics.set_leading(true);
+        dependencies.metrics.begin_to_lead();
         while controller::run(dependencies, Leadership::Always, shutdown::requested(shutdown.clone())).await
             == End::VersionsWentBack
         {}
@@ -175,10 +177,10 @@ async fn run_controller(
 }
 
 /// Checks what only the API server knows, before anything else is requested of it.
-async fn check(client: &Client, scope: &Scope, lease: Option<&LeaseAccess>) -> Result<(), RunError> {
+async fn check(client: &Client, scope: &Scope, lease: Option<&LeaseAccess>) -> Result<Checked, RunError> {
     let checks = async { Ok(checks::run(client, scope, lease).await?) };
-    tokio::try_join!(kubernetes::validate_label_selector(client, scope), checks)?;
-    Ok(())
+    let ((), checked) = tokio::try_join!(kubernetes::validate_label_selector(client, scope), checks)?;
+    Ok(checked)
 }
 
 fn lease_access(client: &Client, name: &str) -> LeaseAccess {
@@ -215,14 +217,14 @@ pub async fn run_with_leader_election(
             () = elector.acquire(|| has_record(dependencies)) => {}
             () = shutdown::requested(shutdown.clone()) => return,
         }
-        dependencies.metrics.set_leading(true);
+        dependencies.metrics.begin_to_lead();
         let leadership = elector.leadership();
         let end = tokio::select! {
             biased;
             () = elector.renew() => None,
             end = controller::run(dependencies, leadership, shutdown::requested(shutdown.clone())) => Some(end),
         };
-        dependencies.metrics.set_leading(false);
+        dependencies.metrics.end_to_lead(end.is_none());
         match end {
             None => {}
             Some(End::VersionsWentBack) => elector.release().await,

@@ -45,7 +45,7 @@ impl Fixture {
             Err::<Response<Body>, _>(std::io::Error::other("these tests send no requests"))
         });
         let (triggers, queues) = Triggers::new();
-        let index = Arc::new(Index::new(PlanMetrics::default()));
+        let index = Arc::new(Index::new(&PlanMetrics::default()));
         let (reader, cache) = reflector::store();
         let finalizer = SecretFinalizer::new(
             Client::new(no_server, "default"),

@@ -7,11 +7,13 @@
 #![allow(unreachable_pub, reason = "the public items of the shared modules are public within one test binary")]
 
 mod crashes;
+mod guard;
 mod leaders;
 mod lease;
 mod many_plans;
 mod neighbours;
 mod outages;
+mod overlays;
 mod own_control_plane;
 mod restore;
 mod schema_change;

@@ -75,7 +75,7 @@ impl Shards {
         for index in self.0.values() {
             let address = env.operators[*index].http_address();
             let metrics = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
-            let line = "fic_operator_plans{reason=\"Contracted\"} ";
+            let line = "fic_operator_plans{reason=\"Contracted\",progress=\"settled\"} ";
             counts.push(metrics.lines().find_map(|metric| metric.strip_prefix(line)?.parse().ok()).unwrap_or(0));
         }
         counts

@@ -103,12 +103,12 @@ async fn metrics_count_each_plan_once_after_the_lead_was_lost_and_regained() {
     let contracted = async || {
         let metrics = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
         let value = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
-        (value("fic_operator_leader "), value("fic_operator_plans{reason=\"Contracted\"} "))
+        (value("fic_operator_leader "), value("fic_operator_plans{reason=\"Contracted\",progress=\"settled\"} "))
     };
     let is = |leader: &str, plans: Option<&str>| (Some(leader.to_owned()), plans.map(str::to_owned));
     env.wait_until("the plan to be counted", || async { contracted().await == is("1", Some("1")) }).await;
     env.kubectl(&["delete", "lease", "fic-support-operator"]);
-    env.wait_until("a standby replica to count nothing", || async { contracted().await == is("0", None) }).await;
+    env.wait_until("a standby replica to count nothing", || async { contracted().await == is("0", Some("0")) }).await;
     env.wait_until("the plan to be counted once", || async { contracted().await == is("1", Some("1")) }).await;
 }
 
@@ -124,7 +124,7 @@ async fn health_readiness_and_metrics_are_served() {
     }
     let metrics = get("metrics").await;
     for line in [
-        "fic_operator_plans{reason=\"Contracted\"} 1",
+        "fic_operator_plans{reason=\"Contracted\",progress=\"settled\"} 1",
         "fic_operator_fic_requests_total{call=\"create\",outcome=\"2xx\"} 1",
         "fic_operator_kubernetes_writes_total{object=\"plan\"} 3",
     ] {

@@ -36,7 +36,7 @@ impl TestEnvironment {
     async fn contracted_of(&self, operator: usize) -> Option<String> {
         let address = self.operators[operator].http_address();
         let metrics = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
-        let line = "fic_operator_plans{reason=\"Contracted\"} ";
+        let line = "fic_operator_plans{reason=\"Contracted\",progress=\"settled\"} ";
         metrics.lines().find_map(|metric| metric.strip_prefix(line)).map(str::to_owned)
     }
 }

@@ -25,6 +25,7 @@ fn flag() -> impl Strategy<Value = String> {
         "--leader-elect",
         "--lease-name",
         "--http-bind-address",
+        "--metrics-plan-limit",
         "--log-format",
     ];
     let values = prop_oneof![

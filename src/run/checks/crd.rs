@@ -5,26 +5,42 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaPropsOrBool,
 };
 use kube::{Api, Client};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{CheckError, not_checked};
 use crate::api::crd;
 
-pub(super) async fn check(client: &Client) -> Result<(), CheckError> {
+/// Returns whether the CRD is another one than that of this version, although it has all that is needed.
+pub(super) async fn check(client: &Client) -> Result<bool, CheckError> {
     let api = Api::<CustomResourceDefinition>::all(client.clone());
     let installed = match api.get_opt(crd::NAME).await {
         Ok(installed) => installed.ok_or(CheckError::NoCrd)?,
         Err(kube::Error::Api(status)) if status.code == 403 => {
             info!(crd = crd::NAME, "not allowed to read the CustomResourceDefinition, so it is not checked");
-            return Ok(());
+            return Ok(false);
         }
         Err(error) => {
             not_checked("the CustomResourceDefinition", &error);
-            return Ok(());
+            return Ok(false);
         }
     };
-    let missing = missing(&crd::crd(), &installed);
-    if missing.is_empty() { Ok(()) } else { Err(CheckError::OldCrd(missing.join(", ").into())) }
+    let needed = crd::crd();
+    let missing = missing(&needed, &installed);
+    if !missing.is_empty() {
+        return Err(CheckError::OldCrd(missing.join(", ").into()));
+    }
+    let is_outdated = schema_hash(&installed) != schema_hash(&needed);
+    if is_outdated {
+        warn!(
+            crd = crd::NAME,
+            "the CustomResourceDefinition is not the one of this version of the operator; run kubectl apply -f crds/"
+        );
+    }
+    Ok(is_outdated)
+}
+
+fn schema_hash(crd: &CustomResourceDefinition) -> Option<&String> {
+    crd.metadata.annotations.as_ref()?.get(crd::SCHEMA_HASH)
 }
 
 /// What the installed CRD lacks of the needed one. What it has in addition does not matter.
@@ -161,9 +177,12 @@ mod tests {
         let check = async |answer: (u16, Value)| {
             check(&fake::client(move |_| answer.clone())).await.map_err(|error| error.to_string())
         };
-        assert_eq!(check((200, json!(crd::crd()))).await, Ok(()));
+        assert_eq!(check((200, json!(crd::crd()))).await, Ok(false));
+        let mut other = json!(crd::crd());
+        other["metadata"]["annotations"][crd::SCHEMA_HASH] = json!("0123456789abcdef");
+        assert_eq!(check((200, other)).await, Ok(true));
         for code in [403, 500] {
-            assert_eq!(check(fake::failure(code)).await, Ok(()), "{code}");
+            assert_eq!(check(fake::failure(code)).await, Ok(false), "{code}");
         }
         let error = check(fake::failure(404)).await.expect_err("it is not installed");
         assert!(error.contains("is not installed; run kubectl apply -f crds/"), "{error}");

@@ -35,13 +35,21 @@ pub enum CheckError {
     Permissions(Box<str>),
 }
 
+/// What does not stop the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::run) struct Checked {
+    /// The CRD is not the one of this version. It has what the operator needs.
+    pub(super) crd_outdated: bool,
+}
+
 /// Checks what the operator needs of the cluster.
 ///
 /// # Errors
 /// The first thing that is missing for certain.
-pub(super) async fn run(client: &Client, scope: &Scope, lease: Option<&LeaseAccess>) -> Result<(), CheckError> {
-    tokio::try_join!(version::check(client), crd::check(client), permissions::check(client, scope, lease))?;
-    Ok(())
+pub(super) async fn run(client: &Client, scope: &Scope, lease: Option<&LeaseAccess>) -> Result<Checked, CheckError> {
+    let ((), crd_outdated, ()) =
+        tokio::try_join!(version::check(client), crd::check(client), permissions::check(client, scope, lease))?;
+    Ok(Checked { crd_outdated })
 }
 
 /// A check without an answer.

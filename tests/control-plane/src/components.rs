@@ -15,6 +15,15 @@ use crate::{Error, certificates, context, kubeconfig};
 /// How long the API server may take to become ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(90);
 
+/// What kube-controller-manager runs. The type checker of admission policies is part of the last one.
+const CONTROLLERS: [&str; 5] = [
+    "namespace-controller",
+    "garbage-collector-controller",
+    "serviceaccount-controller",
+    "clusterrole-aggregation-controller",
+    "validatingadmissionpolicy-status-controller",
+];
+
 const AUDIT_POLICY: &str = r#"{"apiVersion":"audit.k8s.io/v1","kind":"Policy","omitStages":["RequestReceived"],
 "rules":[{"level":"None","users":["admin"],"verbs":["get","list","watch"]},{"level":"Metadata"}]}"#;
 
@@ -203,7 +212,7 @@ impl Components {
     fn start_controller_manager(&mut self) -> Result<(), Error> {
         let arguments = [
             format!("--kubeconfig={}", self.kubeconfig().display()),
-            "--controllers=namespace-controller,garbage-collector-controller,serviceaccount-controller".into(),
+            format!("--controllers={}", CONTROLLERS.join(",")),
             "--leader-elect=false".into(),
             "--bind-address=127.0.0.1".into(),
             format!("--secure-port={}", self.ports.controller_manager),

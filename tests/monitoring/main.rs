@@ -1,0 +1,144 @@
+//! The alerts: unit tests with promtool, a page for each, and only metrics that exist.
+
+#![allow(clippy::unwrap_used, reason = "a test panics at the first unexpected result")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use fic_support_operator::controller::ControllerMetrics;
+use fic_support_operator::fic::metrics::FicMetrics;
+use fic_support_operator::metrics;
+use serde_json::Value;
+
+const PREFIX: &str = "fic_operator_";
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The groups of rules, without the object of the Prometheus operator around them.
+fn groups() -> Value {
+    let manifest = fs::read_to_string(repository().join("deploy/monitoring/alerts.yaml")).unwrap();
+    serde_saphyr::from_str::<Value>(&manifest).unwrap()["spec"].take()
+}
+
+fn rules(groups: &mut Value) -> Vec<&mut Value> {
+    let groups = groups["groups"].as_array_mut().unwrap().iter_mut();
+    groups.flat_map(|group| group["rules"].as_array_mut().unwrap()).collect()
+}
+
+/// Runs the unit tests on these rules. Returns what promtool prints if one fails.
+fn run_unit_tests(groups: &Value) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("rules.yaml"), groups.to_string()).unwrap();
+    let tests = repository().join("tests/monitoring/alerts_test.yaml");
+    fs::copy(tests, folder.path().join("alerts_test.yaml")).unwrap();
+    let mut promtool = Command::new(promtool());
+    let output = promtool.args(["test", "rules", "alerts_test.yaml"]).current_dir(folder.path()).output().unwrap();
+    let printed = [output.stdout, output.stderr].concat();
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&printed).into()) }
+}
+
+/// promtool, which is built if it is not cached.
+fn promtool() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let make = Command::new("make").args(["--silent", "promtool"]).current_dir(repository()).output().unwrap();
+        assert!(make.status.success(), "make promtool: {}", String::from_utf8_lossy(&make.stderr));
+        String::from_utf8(make.stdout).unwrap().trim().into()
+    })
+}
+
+#[test]
+fn every_alert_fires_and_stays_silent_as_its_unit_tests_say() {
+    run_unit_tests(&groups()).unwrap_or_else(|output| panic!("{output}"));
+}
+
+/// The unit tests of each alert notice when it is missing, when its threshold is lower, and when it does not wait.
+#[test]
+fn the_unit_tests_notice_each_change_of_an_alert() {
+    for (what, change) in [
+        ("be missing", (|rule| rule["alert"] = "Another".into()) as fn(&mut Value)),
+        ("have a lower threshold", |rule| rule["expr"] = loosen(rule["expr"].as_str().unwrap()).into()),
+        ("not wait", |rule| rule["for"] = "0m".into()),
+    ] {
+        let mut changed = groups();
+        let mut alerts = Vec::new();
+        for rule in rules(&mut changed) {
+            let (name, before) = (rule["alert"].as_str().unwrap().to_owned(), rule.clone());
+            change(rule);
+            if *rule != before {
+                alerts.push(name);
+            }
+        }
+        assert!(alerts.len() >= 15, "{alerts:?}");
+        let output = run_unit_tests(&changed).expect_err(what);
+        for name in alerts {
+            assert!(output.contains(&format!("alertname: {name},")), "{name} may {what}");
+        }
+    }
+}
+
+/// An expression with a lower threshold: the last number that follows a comparison.
+fn loosen(expression: &str) -> String {
+    let at = expression.rfind("> ").or_else(|| expression.rfind("== ")).unwrap();
+    let (before, comparison) = expression.split_at(at);
+    let (operator, rest) = comparison.split_once(' ').unwrap();
+    let end = rest.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(rest.len());
+    let threshold = rest[..end].parse::<f64>().unwrap();
+    let (operator, threshold) = if operator == "==" { (">=", 0.0) } else { (">=", threshold * 0.7) };
+    format!("{before}{operator} {threshold}{}", &rest[end..])
+}
+
+#[test]
+fn every_alert_has_a_page_and_every_page_an_alert() {
+    let mut groups = groups();
+    let mut alerts = BTreeSet::new();
+    for rule in rules(&mut groups) {
+        let name = rule["alert"].as_str().unwrap().to_owned();
+        let url = rule["annotations"]["runbook_url"].as_str().unwrap();
+        assert!(url.ends_with(&format!("/runbooks/{name}")), "{url}");
+        let page = fs::read_to_string(repository().join(format!("docs/runbooks/{name}.md"))).expect(&name);
+        for heading in
+            [&*format!("# {name}\n"), "\n## Meaning\n", "\n## Impact\n", "\n## Diagnosis\n", "\n## Mitigation\n"]
+        {
+            assert!(page.contains(heading), "{name}: {heading}");
+        }
+        alerts.insert(name);
+    }
+    let pages = fs::read_dir(repository().join("docs/runbooks")).unwrap();
+    let pages = pages.map(|page| page.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned());
+    assert_eq!(pages.collect::<BTreeSet<_>>(), alerts);
+    let overview = fs::read_to_string(repository().join("docs/monitoring.md")).unwrap();
+    for name in alerts {
+        assert!(overview.contains(&format!("[{name}](runbooks/{name}.md)")), "{name} is not in docs/monitoring.md");
+    }
+}
+
+#[test]
+fn every_metric_of_an_alert_exists_and_every_metric_is_documented() {
+    let mut registry = metrics::registry();
+    let _controller = ControllerMetrics::register(&mut registry, 1000);
+    let _fic = FicMetrics::register(&mut registry);
+    let text = metrics::Format::Classic.encode(&registry).unwrap();
+    let mut known =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect::<BTreeSet<_>>();
+    // It has rows only while a plan is not Ready.
+    known.insert("fic_operator_plan_not_ready_since_timestamp_seconds");
+    let mut groups = groups();
+    for rule in rules(&mut groups) {
+        let expression = rule["expr"].as_str().unwrap();
+        let words = expression.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+        for metric in words.filter(|word| word.starts_with(PREFIX)) {
+            assert!(known.contains(metric), "{}: {metric} does not exist", rule["alert"]);
+        }
+    }
+    let documented = fs::read_to_string(repository().join("docs/monitoring.md")).unwrap();
+    for metric in known {
+        let name = metric.strip_prefix(PREFIX).unwrap();
+        assert!(documented.contains(&format!("`{name}`")), "{name} is not in docs/monitoring.md");
+    }
+}
