@@ -17,6 +17,13 @@ impl Cluster {
         yaml.split("\n---\n").map(|object| serde_saphyr::from_str(object).unwrap()).collect()
     }
 
+    /// Runs kubectl. Returns what it prints: the output of a success with its warnings, or the error.
+    fn try_kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = self.control_plane.kubectl().args(arguments).output().unwrap();
+        let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        if output.status.success() { Ok(printed) } else { Err(printed) }
+    }
+
     /// An overlay of `deploy/` with these components. Returns its folder.
     fn overlay(&self, components: &[&str]) -> PathBuf {
         // kustomize knows paths relative to the overlay only.
@@ -64,8 +71,7 @@ async fn the_api_server_accepts_every_overlay() {
     {
         let folder = format!("{DEPLOY_FOLDER}{overlay}");
         // Also what kubectl does not know: unknown and duplicate fields.
-        let applied =
-            env.try_kubectl(&["apply", "-k", &folder, "--server-side", "--dry-run=server", "--validate=strict"]);
+        let applied = env.cluster.try_kubectl(&["apply", "-k", &folder, "--dry-run=server", "--validate=strict"]);
         let applied = applied.unwrap_or_else(|error| panic!("{overlay}: {error}"));
         assert!(!applied.contains("Warning"), "{overlay}: {applied}");
     }
@@ -110,7 +116,7 @@ async fn the_namespaced_operator_has_no_right_on_secrets_outside_of_its_namespac
     let folder = format!("{DEPLOY_FOLDER}/namespaced");
     env.cluster.kubectl(&["delete", "-k", DEPLOY_FOLDER, "--timeout=60s"]);
     // The namespace must exist, and the message names it.
-    let error = env.try_kubectl(&["apply", "-k", &folder]).expect_err("the namespace does not exist");
+    let error = env.cluster.try_kubectl(&["apply", "-k", &folder]).expect_err("the namespace does not exist");
     assert!(error.contains("namespaces \"network-team\" not found"), "{error}");
     env.create_namespace("network-team").await;
     env.cluster.kubectl(&["apply", "-k", &folder]);
