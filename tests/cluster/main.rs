@@ -7,7 +7,6 @@
 #![allow(unreachable_pub, reason = "the public items of the shared modules are public within one test binary")]
 
 mod crashes;
-mod guard;
 mod leaders;
 mod lease;
 mod many_plans;
