@@ -203,7 +203,9 @@ impl Components {
     fn start_controller_manager(&mut self) -> Result<(), Error> {
         let arguments = [
             format!("--kubeconfig={}", self.kubeconfig().display()),
-            "--controllers=namespace-controller,garbage-collector-controller,serviceaccount-controller".into(),
+            "--controllers=namespace-controller,garbage-collector-controller,serviceaccount-controller,\
+             validatingadmissionpolicy-status-controller"
+                .into(),
             "--leader-elect=false".into(),
             "--bind-address=127.0.0.1".into(),
             format!("--secure-port={}", self.ports.controller_manager),
