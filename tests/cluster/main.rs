@@ -10,6 +10,7 @@ mod crashes;
 mod leaders;
 mod lease;
 mod many_plans;
+mod namespaced;
 mod neighbours;
 mod outages;
 mod own_control_plane;
