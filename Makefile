@@ -29,6 +29,7 @@ test: build control-plane $(PROMTOOL) ## Run every test
 	cargo test --locked --profile optimized --test model -- --nocapture
 	SEEDS=$(or $(SEEDS),100000) cargo test --locked --profile optimized --test simulation -- --nocapture
 	cargo test --locked --test e2e -- --test-threads=$(E2E_THREADS)
+	cargo test --locked --test guard -- --test-threads=$(E2E_THREADS)
 	cargo test --locked --test cluster -- --test-threads=1 --nocapture
 	target/debug/bench 100 --operator target/debug/fic-support-operator --steady 5 --check
 

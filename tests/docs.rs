@@ -1,4 +1,7 @@
-//! The parts of the README that are generated from the code. `UPDATE=1 cargo test --test docs` regenerates them.
+//! The parts of the README and of `docs/` that are generated. `UPDATE=1 cargo test --test docs` regenerates them.
+
+#[path = "docs/permissions.rs"]
+mod permissions;
 
 use std::fmt::Write as _;
 use std::fs;

@@ -120,7 +120,7 @@ async fn the_namespaced_operator_has_no_right_on_secrets_outside_of_its_namespac
     env.cluster.kubectl(&["apply", "-k", &folder]);
     for (verb, resource) in PERMISSIONS {
         assert!(env.cluster.may((OPERATOR, OPERATOR), "network-team", verb, resource), "{verb} {resource}");
-        for other in [OPERATOR, &env.namespace] {
+        for other in [OPERATOR, "kube-system", &env.namespace] {
             assert!(!env.cluster.may((OPERATOR, OPERATOR), other, verb, resource), "{verb} {resource} in {other}");
         }
     }

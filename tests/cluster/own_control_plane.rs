@@ -1,6 +1,5 @@
 //! An environment for a test that changes the CRD or the installation.
 
-use std::process::Output;
 use std::sync::Arc;
 
 use crate::support::TestEnvironment;
@@ -20,15 +19,5 @@ impl TestEnvironment {
         // The start of a control plane blocks its thread.
         let cluster = tokio::task::spawn_blocking(Cluster::start).await.unwrap();
         Self::on(Arc::new(cluster)).await
-    }
-
-    /// Runs kubectl. Returns what it prints: the output of a success, or the error.
-    pub fn try_kubectl(&self, arguments: &[&str]) -> Result<String, String> {
-        let mut kubectl = self.cluster.control_plane.kubectl();
-        let Output { status, stdout, stderr } =
-            kubectl.args(["--namespace", &self.namespace]).args(arguments).output().unwrap();
-        let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-        // Warnings of the API server are in the error output also of a success.
-        if status.success() { Ok(format!("{stdout}{stderr}")) } else { Err(stderr.into()) }
     }
 }

@@ -14,6 +14,7 @@ mod lifecycle;
 mod policies;
 mod process;
 mod record;
+mod rights;
 mod schema;
 mod scope;
 mod shards;

@@ -20,6 +20,10 @@ pub const CRDS_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
 /// The folder that `kubectl apply -k` and `kubectl delete -k` take.
 pub const DEPLOY_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
 
+/// The guard of the CRD, which is installed beside it.
+#[allow(dead_code, reason = "only the cluster tests use it")]
+pub const GUARD_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/guard/crd");
+
 /// A control plane with the CRD and the manifests of the operator. It stops when this value is dropped or the process
 /// ends.
 pub struct Cluster {
@@ -59,7 +63,7 @@ impl Cluster {
 /// overwrites it.
 pub fn install(control_plane: &ControlPlane) -> PathBuf {
     kubectl(control_plane, &["apply", "-f", CRDS_FOLDER]);
-    kubectl(control_plane, &["apply", "-k", DEPLOY_FOLDER]);
+    let kubeconfig = install_deployment(control_plane);
     kubectl(control_plane, &["wait", "--for=condition=Established", CRD]);
     // The API server serves a new resource a moment before discovery and OpenAPI list it.
     let deadline = Instant::now() + TIMEOUT;
@@ -67,6 +71,12 @@ pub fn install(control_plane: &ControlPlane) -> PathBuf {
         assert!(Instant::now() < deadline, "timed out waiting for discovery to list the CRD");
         std::thread::sleep(POLL_INTERVAL);
     }
+    kubeconfig
+}
+
+/// The same without the CRD.
+pub fn install_deployment(control_plane: &ControlPlane) -> PathBuf {
+    kubectl(control_plane, &["apply", "-k", DEPLOY_FOLDER]);
     control_plane.service_account_kubeconfig(OPERATOR, OPERATOR).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -10,6 +10,8 @@ pub mod environment;
 pub mod kubectl;
 pub mod operator;
 pub mod plan;
+#[allow(dead_code, reason = "only the end-to-end tests use it")]
+pub mod rights;
 pub mod texts;
 pub mod waiting;
 
