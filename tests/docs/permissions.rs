@@ -74,7 +74,8 @@ fn table(files: &[&str]) -> String {
 
 /// The resources of a rule as `kubectl auth can-i` takes them.
 fn resources(rule: &Value) -> String {
-    let names = texts(&rule["resourceNames"]).iter().map(|name| format!(" named `{name}`")).collect::<String>();
+    let names =
+        texts(&rule["resourceNames"]).iter().map(|name| format!(" named `{name}`")).collect::<Vec<_>>().concat();
     let resources = texts(&rule["apiGroups"]).into_iter().flat_map(|group| {
         let suffix = if group.is_empty() { String::new() } else { format!(".{group}") };
         texts(&rule["resources"]).into_iter().map(move |resource| match resource.split_once('/') {
