@@ -78,6 +78,10 @@ profile: build control-plane ## Show where the CPU time and the memory of the op
 outage: ## Simulate 10,000 plans (PLANS=1000 for another number) through an outage of FIC of ten minutes and one of ten hours
 	PLANS=$(or $(PLANS),10000) cargo test --locked --profile optimized --test simulation an_outage -- --nocapture
 
+.PHONY: shards
+shards: build control-plane ## Divide 3,000 plans (PLANS=600 for another number) among three operators while operators and plans move
+	PLANS=$(or $(PLANS),3000) cargo test --locked --test cluster shards -- --test-threads=1 --nocapture
+
 .PHONY: mutants
 # A mutant that makes the tests run forever (exit code 3) is noticed too.
 mutants: $(MUTANTS) ## Run mutation tests (FILE=src/domain/memory.rs for one file); takes hours

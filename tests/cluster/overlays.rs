@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::support::TestEnvironment;
@@ -72,6 +73,23 @@ async fn the_api_server_accepts_every_overlay() {
         let applied = env.cluster.try_kubectl(&["apply", "-k", &folder, "--validate=strict"]);
         let applied = applied.unwrap_or_else(|error| panic!("{overlay}: {error}"));
         assert!(!applied.contains("Warning"), "{overlay}: {applied}");
+    }
+}
+
+/// The samples are valid, and each keeps GitOps tools from deleting its plan.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_accepts_every_sample() {
+    let env = TestEnvironment::without_operator().await;
+    let files = std::fs::read_dir(format!("{DEPLOY_FOLDER}/samples")).unwrap().map(|file| file.unwrap().path());
+    let files = files.collect::<Vec<_>>();
+    assert!(files.len() >= 6, "{files:?}");
+    for file in files {
+        let path = file.to_str().unwrap();
+        env.kubectl(&["apply", "-f", path, "--validate=strict"]);
+        let plan = env.plans().get(file.file_stem().unwrap().to_str().unwrap()).await.unwrap();
+        let annotation = |name: &str| plan.annotations().get(name).map(String::as_str);
+        assert_eq!(annotation("argocd.argoproj.io/sync-options"), Some("Prune=false,Delete=false"), "{path}");
+        assert_eq!(annotation("kustomize.toolkit.fluxcd.io/prune"), Some("disabled"), "{path}");
     }
 }
 
