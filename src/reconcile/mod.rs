@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 use kube::core::ObjectMeta;
 use tracing::{debug, error, info, warn};
 
+use crate::api::condition::Reason;
 use crate::api::plan::PremiumSupportPlan;
 use crate::backoff::{self, jitter};
 use crate::domain::decide::{Facts, Requeue, Step, decide};
@@ -84,7 +85,9 @@ async fn reconcile_in_slot(
         Due::Now(state) => *state,
         Due::Later(wait) => return wait,
     };
-    let outcome = run_steps(context, &mut snapshot, &mut state.memory, slot).await;
+    let mut effects = Vec::new();
+    let outcome = run_steps(context, &mut snapshot, &mut state.memory, slot, &mut effects).await;
+    log_decision(&snapshot, &effects);
     let result = outcome.as_ref().map_or_else(Error::category, |_| "success");
     let wait = finish(context, &snapshot, state, outcome);
     context.metrics.record(result, started.elapsed());
@@ -178,6 +181,7 @@ async fn run_steps(
     snapshot: &mut PlanSnapshot,
     memory: &mut Memory,
     slot: &mut Slot<'_>,
+    effects: &mut Vec<&'static str>,
 ) -> Result<Finished, Error> {
     let mut run = RunState::default();
     for _ in 0..MAX_STEPS {
@@ -192,8 +196,10 @@ async fn run_steps(
             memory,
             run: &run,
         });
+        let version = snapshot.version();
         let executed = execute(context, snapshot, &step);
         let result = if step.calls_fic() { slot.wait_for(executed).await } else { slot.lend(executed).await };
+        effects.extend(step.effect(snapshot.version() != version));
         if step.opens_record() && may_be_written(&result) {
             memory.mark_record_open();
         }
@@ -214,6 +220,24 @@ async fn run_steps(
         }
     }
     Err(Error::Bug("the decision never ends"))
+}
+
+/// One line for each reconcile that changed something, or tried to: what was done, and why.
+fn log_decision(snapshot: &PlanSnapshot, effects: &[&str]) {
+    if effects.is_empty() {
+        return;
+    }
+    let status = snapshot.plan.status.as_ref();
+    info!(
+        plan = %snapshot.key,
+        tenant = snapshot.plan.spec.tenant_id,
+        contract = status.and_then(|status| status.id.as_deref()),
+        generation = snapshot.plan.metadata.generation,
+        decision = effects.join(","),
+        reason = snapshot.plan.reported_reason().map(Reason::as_str),
+        deleting = snapshot.facts.deleting,
+        "reconciled"
+    );
 }
 
 /// Whether a write took effect, or may have.

@@ -76,7 +76,7 @@ async fn the_api_server_accepts_every_overlay() {
     }
 }
 
-/// The samples are valid, and each keeps GitOps tools from deleting its plan.
+/// The samples are valid, and each keeps tools such as Argo CD from deleting its plan.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_server_accepts_every_sample() {
     let env = TestEnvironment::without_operator().await;

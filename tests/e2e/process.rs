@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use fic_simulator::faults::{Fault, Kind};
 use fic_simulator::log::{Call, Entry};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::TestEnvironment;
 use crate::support::connect_proxy::ConnectProxy;
@@ -110,6 +110,42 @@ async fn metrics_count_each_plan_once_after_the_lead_was_lost_and_regained() {
     env.kubectl(&["delete", "lease", "fic-support-operator"]);
     env.wait_until("a standby replica to count nothing", || async { contracted().await == is("0", Some("0")) }).await;
     env.wait_until("the plan to be counted once", || async { contracted().await == is("1", Some("1")) }).await;
+}
+
+/// The log has one line for each reconcile that changed something, and none for the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_has_one_line_for_each_decision() {
+    let env = TestEnvironment::with_operator_flags(&["--log-format=json"]).await;
+    let decisions = |env: &TestEnvironment| {
+        let log = env.operators[0].log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.map(|line| line["fields"].clone()).filter(|fields| !fields["decision"].is_null()).collect::<Vec<_>>()
+    };
+    env.apply("premium", json!({})).await;
+    let plan = env.wait_for_reason("premium", "Contracted").await;
+    env.wait_for_requests("two drift checks", |log| log.iter().filter(|entry| entry.call == Call::Show).count() >= 4)
+        .await;
+    let purchase = decisions(&env);
+    let texts = purchase.iter().map(|fields| fields["decision"].as_str().unwrap()).collect::<Vec<_>>();
+    assert_eq!(texts, ["add_secret_finalizer,open_record,create,report", "report"]);
+    let ready = purchase.last().unwrap();
+    for (field, value) in [
+        ("plan", json!(format!("{}/premium", env.namespace))),
+        ("tenant", json!(env.tenant)),
+        ("contract", json!(plan.status.unwrap().id)),
+        ("generation", json!(1)),
+        ("reason", json!("Contracted")),
+        ("deleting", json!(false)),
+    ] {
+        assert_eq!(ready[field], value, "{field} in {ready}");
+    }
+    env.delete("premium").await;
+    env.wait_for_deletion("premium").await;
+    env.wait_until("the last decision", || {
+        let last = decisions(&env).last().is_some_and(|fields| fields["decision"] == "close_record");
+        async move { last }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

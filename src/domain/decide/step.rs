@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use strum::IntoStaticStr;
+
 use crate::domain::contract::{Contract, ContractId};
 use crate::domain::facts::Uptime;
 use crate::domain::ready_state::ReadyState;
@@ -53,7 +55,8 @@ pub enum Query {
 }
 
 /// Something to change.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Command {
     /// Add the finalizer to the Secret.
     AddSecretFinalizer,
@@ -200,6 +203,17 @@ impl Step {
             )
             | Self::Query(_)
             | Self::Done { status: None, .. } => false,
+        }
+    }
+
+    /// The name of what the step changes, for the log. `None`: it only reads, or changes nothing. `written`: whether it
+    /// has written the plan; a report that says the same as before is not written.
+    #[must_use]
+    pub fn effect(&self, written: bool) -> Option<&'static str> {
+        match self {
+            Self::Command(command) => Some(command.into()),
+            Self::Report(_) | Self::Done { status: Some(_), .. } => written.then_some("report"),
+            Self::Query(_) | Self::Done { status: None, .. } => None,
         }
     }
 
