@@ -1,7 +1,7 @@
 //! A cluster with all policies, its namespaces, and kubectl.
 
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
@@ -167,8 +167,8 @@ pub struct WithoutList {
 }
 
 fn guarded() -> &'static Guarded {
-    static GUARDED: OnceLock<Guarded> = OnceLock::new();
-    GUARDED.get_or_init(|| {
+    // If the start fails, all tests fail at once.
+    static GUARDED: LazyLock<Guarded> = LazyLock::new(|| {
         let cluster = Cluster::start();
         cluster.kubectl(&["create", "namespace", OLDER]);
         cluster.kubectl(&["create", "secret", "generic", "incomplete", "-n", OLDER, "--type=fic.ntt.com/credentials"]);
@@ -200,7 +200,8 @@ fn guarded() -> &'static Guarded {
         let without_list = WithoutList { message, change };
         cluster.kubectl(&["create", "configmap", "allowed-tenants", "--namespace", OPERATOR]);
         Guarded { cluster, without_list, record_warning }
-    })
+    });
+    &GUARDED
 }
 
 /// The API server reads a new policy a moment later.
