@@ -8,6 +8,14 @@ DENY_VERSION := 0.20.2
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 PROMTOOL_VERSION := 0.316.0
 PROMTOOL := $(CACHE)/promtool-$(PROMTOOL_VERSION)/promtool
+HELM_VERSION := 4.3.1
+HELM := $(CACHE)/helm-$(HELM_VERSION)/helm
+HELM3_VERSION := 3.22.0
+HELM3 := $(CACHE)/helm-$(HELM3_VERSION)/helm
+HELM_UNITTEST_VERSION := 1.1.2
+HELM_UNITTEST := $(CACHE)/helm-unittest-$(HELM_UNITTEST_VERSION)/helm-unittest
+HELM_DOCS_VERSION := 1.14.2
+HELM_DOCS := $(CACHE)/helm-docs-$(HELM_DOCS_VERSION)/helm-docs
 CRD := crds/premiumsupportplans.fic.ntt.com.yaml
 # An end-to-end test mostly waits, so several run at the same time.
 E2E_THREADS ?= 8
@@ -21,8 +29,8 @@ demo: build control-plane ## Run the operator on a real local control plane with
 	@tests/demo/run
 
 .PHONY: test
-test: build control-plane $(PROMTOOL) ## Run every test
-	cargo test --locked --workspace --lib --bins --test architecture --test crd --test docs --test fic --test monitoring --test secrets_in_memory --test untrusted_input
+test: build control-plane $(PROMTOOL) $(HELM) $(HELM3) $(HELM_UNITTEST) $(HELM_DOCS) ## Run every test
+	cargo test --locked --workspace --lib --bins --test architecture --test chart --test crd --test docs --test fic --test monitoring --test secrets_in_memory --test untrusted_input
 	cargo test --locked --package fic-simulator --package control-plane --tests
 	cargo test --locked --package bench
 	cargo test --locked --doc
@@ -105,15 +113,48 @@ control-plane: build ## Build the local control plane, unless it is cached
 promtool: $(PROMTOOL) ## Build promtool, unless it is cached, and print its path
 	@echo $(PROMTOOL)
 
-# promtool checks the metrics. Without the tag it would contain the service discovery of every cloud. The build writes to
-# a temporary folder, so that an interrupted or a concurrent build does not leave an incomplete binary.
-$(PROMTOOL):
-	@echo "building promtool $(PROMTOOL_VERSION), once; this takes about 5 minutes on 2 cores" >&2
+# $(call go_tool,binary,package@version,flags of go): builds a tool, once. The build writes to a temporary folder, so that an interrupted or a
+# concurrent build does not leave an incomplete binary.
+define go_tool
+$(1):
+	@echo "building $$(notdir $$(@D)), once; this takes up to 5 minutes on 2 cores" >&2
+	@mkdir -p $$(@D)
+	@folder=$$$$(mktemp -d $$(@D)/build-XXXXXX); trap 'rm -rf "$$$$folder"' EXIT; \
+	GOBIN=$$$$folder CGO_ENABLED=0 go install -trimpath -ldflags '-s -w' $(3) $(2) >&2; \
+	mv $$$$folder/$$(@F) $$@
+endef
+
+# promtool checks the metrics. Without the tag it would contain the service discovery of every cloud.
+$(eval $(call go_tool,$(PROMTOOL),github.com/prometheus/prometheus/cmd/promtool@v$(PROMTOOL_VERSION),-tags remove_all_sd))
+$(eval $(call go_tool,$(HELM),helm.sh/helm/v4/cmd/helm@v$(HELM_VERSION)))
+$(eval $(call go_tool,$(HELM3),helm.sh/helm/v3/cmd/helm@v$(HELM3_VERSION)))
+$(eval $(call go_tool,$(HELM_DOCS),github.com/norwoodj/helm-docs/cmd/helm-docs@v$(HELM_DOCS_VERSION)))
+
+# `go install` refuses a module with a replace directive, so it is built in the folder of the module.
+$(HELM_UNITTEST):
+	@echo "building $(notdir $(@D)), once; this takes a minute on 2 cores" >&2
 	@mkdir -p $(@D)
 	@folder=$$(mktemp -d $(@D)/build-XXXXXX); trap 'rm -rf "$$folder"' EXIT; \
-	GOBIN=$$folder CGO_ENABLED=0 go install -trimpath -tags remove_all_sd -ldflags '-s -w' \
-		github.com/prometheus/prometheus/cmd/promtool@v$(PROMTOOL_VERSION) >&2; \
-	mv $$folder/promtool $@
+	module=$$(cd "$$folder" && go mod download -json github.com/helm-unittest/helm-unittest@v$(HELM_UNITTEST_VERSION) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p'); \
+	(cd "$$module" && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$$folder" ./cmd/helm-unittest >&2); \
+	mv "$$folder/$(@F)" $@
+
+.PHONY: helm
+helm: $(HELM) $(HELM3) $(HELM_UNITTEST) ## Build helm 4, helm 3 and helm-unittest, unless they are cached, and print their paths
+	@printf '%s\n' $(HELM) $(HELM3) $(HELM_UNITTEST)
+
+# The chart cannot read what is outside of its folder, and tools that fetch charts from Git do not follow symbolic links.
+.PHONY: chart
+chart: $(HELM_DOCS) ## Copy the objects that the chart shares with deploy/ and crds/ into the chart, and regenerate its README
+	rm -rf deploy/chart/files && mkdir deploy/chart/files
+	cp $(CRD) deploy/chart/files/crd.yaml
+	cp deploy/permissions/watched/role.yaml deploy/chart/files/watched.yaml
+	cp deploy/user-roles/roles.yaml deploy/chart/files/user-roles.yaml
+	cp deploy/monitoring/alerts.yaml deploy/chart/files/alerts.yaml
+	for policy in crd secret-writes record plans credentials tenants; do \
+		cp deploy/guard/$$policy/policy.yaml deploy/chart/files/guard-$$policy.yaml; \
+	done
+	$(HELM_DOCS) --chart-search-root deploy/chart --sort-values-order file --log-level warning
 
 .PHONY: crd
 crd: ## Regenerate the CustomResourceDefinition from the types
