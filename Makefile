@@ -33,6 +33,7 @@ test: build control-plane $(PROMTOOL) $(HELM) $(HELM3) $(HELM_UNITTEST) $(HELM_D
 	cargo test --locked --workspace --lib --bins --test architecture --test chart --test crd --test docs --test fic --test monitoring --test secrets_in_memory --test untrusted_input
 	cargo test --locked --package fic-simulator --package control-plane --tests
 	cargo test --locked --package bench
+	cd tests/gitops && go test -count=1 ./...
 	cargo test --locked --doc
 	cargo test --locked --profile optimized --test model -- --nocapture
 	SEEDS=$(or $(SEEDS),100000) cargo test --locked --profile optimized --test simulation -- --nocapture
@@ -156,6 +157,15 @@ chart: $(HELM_DOCS) ## Copy the objects that the chart shares with deploy/ and c
 	done
 	$(HELM_DOCS) --chart-search-root deploy/chart --sort-values-order file --log-level warning
 
+EXAMPLES := deploy/gitops/argocd/resource_customizations/fic.ntt.com/PremiumSupportPlan/testdata
+
+# The examples for the tests of GitOps tools come from a real API server, in the states that the end-to-end tests reach.
+.PHONY: examples
+examples: build control-plane ## Regenerate the examples of plans in each state, with the end-to-end tests
+	rm -f $(EXAMPLES)/*.yaml
+	PLAN_EXAMPLES=$(abspath $(EXAMPLES)) cargo test --locked --test e2e -- --test-threads=$(E2E_THREADS)
+	cd tests/gitops && go test -count=1 -update ./...
+
 .PHONY: crd
 crd: ## Regenerate the CustomResourceDefinition from the types
 	cargo run --locked --quiet -- crd > $(CRD).new
@@ -168,10 +178,12 @@ fmt: ## Format the code
 .PHONY: fmt-check
 fmt-check:
 	cargo fmt --all --check
+	@test -z "$$(gofmt -l tests/gitops | tee /dev/stderr)"
 
 .PHONY: clippy
 clippy:
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cd tests/gitops && go vet ./...
 
 .PHONY: docs
 docs:

@@ -1,5 +1,7 @@
 //! The parts of the README and of `docs/` that are generated. `UPDATE=1 cargo test --test docs` regenerates them.
 
+#[path = "docs/examples.rs"]
+mod examples;
 #[path = "docs/permissions.rs"]
 mod permissions;
 
@@ -16,14 +18,9 @@ const END: &str = "<!-- end of reasons -->\n";
 fn reasons() -> String {
     let mut table =
         String::from("| Ready | reason | condition | meaning | what to do |\n| --- | --- | --- | --- | --- |\n");
+    let ready = examples::ready();
     for reason in Reason::VARIANTS {
-        let ready = if *reason == Reason::Contracted {
-            "True"
-        } else if *reason == Reason::ServiceUnavailable {
-            "False, Unknown"
-        } else {
-            "False"
-        };
+        let ready = &ready[reason];
         let progress = match reason.progress() {
             Progress::Settled => "",
             progress @ (Progress::Reconciling | Progress::Stalled) => progress.into(),

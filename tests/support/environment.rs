@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::api_proxy::ApiProxy;
 use super::cluster::{Cluster, OPERATOR};
 use super::operator::Operator;
-use super::plan;
+use super::{examples, plan};
 
 /// The name of the Secret with the credentials, in every namespace.
 pub const SECRET: &str = "fic-credentials";
@@ -198,7 +198,7 @@ impl TestEnvironment {
     pub async fn apply_in(&self, namespace: &str, name: &str, tenant: &str, more: Value) {
         let plan = plan::manifest(name, &plan::spec(tenant, &more));
         let parameters = PatchParams::apply("test").force();
-        self.plans_in(namespace).patch(name, &parameters, &Patch::Apply(&plan)).await.unwrap();
+        examples::keep(&self.plans_in(namespace).patch(name, &parameters, &Patch::Apply(&plan)).await.unwrap());
     }
 
     pub async fn patch_spec(&self, name: &str, spec: Value) {
@@ -210,7 +210,7 @@ impl TestEnvironment {
     }
 
     pub async fn patch_plan(&self, name: &str, patch: Value) {
-        self.plans().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+        examples::keep(&self.plans().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap());
     }
 
     /// Sends the delete request for a plan. The plan remains until the operator removes its finalizer.

@@ -7,6 +7,8 @@ pub mod cluster;
 #[allow(dead_code, reason = "only the end-to-end tests use it")]
 pub mod connect_proxy;
 pub mod environment;
+#[allow(dead_code, reason = "only the end-to-end tests and the cluster tests use it")]
+pub mod examples;
 pub mod kubectl;
 pub mod operator;
 pub mod plan;

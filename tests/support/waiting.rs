@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::operator::Operator;
 use super::plan::has_reason;
-use super::{SECRET, TestEnvironment};
+use super::{SECRET, TestEnvironment, examples};
 
 /// The time limit of every wait.
 pub const TIMEOUT: Duration = Duration::from_mins(1);
@@ -35,7 +35,9 @@ impl TestEnvironment {
     pub async fn wait_for_reason_in(&self, namespace: &str, name: &str, reason: &str) -> PremiumSupportPlan {
         let what = format!("Ready of {namespace}/{name} to have the reason {reason}");
         let condition = |plan: Option<&PremiumSupportPlan>| plan.is_some_and(|plan| has_reason(plan, reason));
-        self.watch_until(self.plans_in(namespace), name, &what, condition).await.unwrap()
+        let plan = self.watch_until(self.plans_in(namespace), name, &what, condition).await.unwrap();
+        examples::keep(&plan);
+        plan
     }
 
     /// Waits until a plan satisfies a condition. Returns the plan as it is then.
@@ -46,7 +48,9 @@ impl TestEnvironment {
         condition: impl Fn(&PremiumSupportPlan) -> bool + Send,
     ) -> PremiumSupportPlan {
         let condition = |plan: Option<&PremiumSupportPlan>| plan.is_some_and(&condition);
-        self.watch_until(self.plans(), name, what, condition).await.unwrap()
+        let plan = self.watch_until(self.plans(), name, what, condition).await.unwrap();
+        examples::keep(&plan);
+        plan
     }
 
     /// Waits until the API server has removed a plan.
