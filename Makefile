@@ -6,8 +6,9 @@ SHELL := /bin/bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fic-support-operator
 DENY_VERSION := 0.20.2
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
-PROMTOOL_VERSION := 0.316.0
-PROMTOOL := $(CACHE)/promtool-$(PROMTOOL_VERSION)/promtool
+PROMETHEUS_VERSION := 0.316.0
+PROMTOOL := $(CACHE)/promtool-$(PROMETHEUS_VERSION)/promtool
+PROMETHEUS := $(CACHE)/prometheus-$(PROMETHEUS_VERSION)/prometheus
 HELM_VERSION := 4.3.1
 HELM := $(CACHE)/helm-$(HELM_VERSION)/helm
 HELM3_VERSION := 3.22.0
@@ -29,11 +30,12 @@ demo: build control-plane ## Run the operator on a real local control plane with
 	@tests/demo/run
 
 .PHONY: test
-test: build control-plane $(PROMTOOL) $(HELM) $(HELM3) $(HELM_UNITTEST) $(HELM_DOCS) ## Run every test
+test: build control-plane $(PROMTOOL) $(PROMETHEUS) $(HELM) $(HELM3) $(HELM_UNITTEST) $(HELM_DOCS) ## Run every test
 	cargo test --locked --workspace --lib --bins --test architecture --test chart --test crd --test docs --test fic --test monitoring --test secrets_in_memory --test untrusted_input
 	cargo test --locked --package fic-simulator --package control-plane --tests
 	cargo test --locked --package bench
 	cd tests/gitops && go test -count=1 ./...
+	cd tests/monitoring/dashboard && go test -count=1 ./...
 	cargo test --locked --doc
 	cargo test --locked --profile optimized --test model -- --nocapture
 	SEEDS=$(or $(SEEDS),100000) cargo test --locked --profile optimized --test simulation -- --nocapture
@@ -114,6 +116,10 @@ control-plane: build ## Build the local control plane, unless it is cached
 promtool: $(PROMTOOL) ## Build promtool, unless it is cached, and print its path
 	@echo $(PROMTOOL)
 
+.PHONY: prometheus
+prometheus: $(PROMETHEUS) ## Build Prometheus, unless it is cached, and print its path
+	@echo $(PROMETHEUS)
+
 # $(call go_tool,binary,package@version,flags of go): builds a tool, once. The build writes to a temporary folder, so that an interrupted or a
 # concurrent build does not leave an incomplete binary.
 define go_tool
@@ -125,8 +131,9 @@ $(1):
 	mv $$$$folder/$$(@F) $$@
 endef
 
-# promtool checks the metrics. Without the tag it would contain the service discovery of every cloud.
-$(eval $(call go_tool,$(PROMTOOL),github.com/prometheus/prometheus/cmd/promtool@v$(PROMTOOL_VERSION),-tags remove_all_sd))
+# promtool checks the metrics and the alerts, and Prometheus evaluates them. Without the tag they would contain the service discovery of every cloud.
+$(eval $(call go_tool,$(PROMTOOL),github.com/prometheus/prometheus/cmd/promtool@v$(PROMETHEUS_VERSION),-tags remove_all_sd))
+$(eval $(call go_tool,$(PROMETHEUS),github.com/prometheus/prometheus/cmd/prometheus@v$(PROMETHEUS_VERSION),-tags remove_all_sd))
 $(eval $(call go_tool,$(HELM),helm.sh/helm/v4/cmd/helm@v$(HELM_VERSION)))
 $(eval $(call go_tool,$(HELM3),helm.sh/helm/v3/cmd/helm@v$(HELM3_VERSION)))
 $(eval $(call go_tool,$(HELM_DOCS),github.com/norwoodj/helm-docs/cmd/helm-docs@v$(HELM_DOCS_VERSION)))
@@ -151,11 +158,16 @@ chart: $(HELM_DOCS) ## Copy the objects that the chart shares with deploy/ and c
 	cp $(CRD) deploy/chart/files/crd.yaml
 	cp deploy/permissions/watched/role.yaml deploy/chart/files/watched.yaml
 	cp deploy/user-roles/roles.yaml deploy/chart/files/user-roles.yaml
-	cp deploy/monitoring/alerts.yaml deploy/chart/files/alerts.yaml
+	cp deploy/monitoring/alerts.yaml deploy/monitoring/dashboard.json deploy/chart/files
 	for policy in crd secret-writes record plans credentials tenants; do \
 		cp deploy/guard/$$policy/policy.yaml deploy/chart/files/guard-$$policy.yaml; \
 	done
 	$(HELM_DOCS) --chart-search-root deploy/chart --sort-values-order file --log-level warning
+
+.PHONY: dashboard
+dashboard: ## Regenerate the Grafana dashboard
+	cd tests/monitoring/dashboard && go run . > dashboard.json.new
+	mv tests/monitoring/dashboard/dashboard.json.new deploy/monitoring/dashboard.json
 
 EXAMPLES := deploy/gitops/argocd/resource_customizations/fic.ntt.com/PremiumSupportPlan/testdata
 
@@ -178,12 +190,13 @@ fmt: ## Format the code
 .PHONY: fmt-check
 fmt-check:
 	cargo fmt --all --check
-	@test -z "$$(gofmt -l tests/gitops | tee /dev/stderr)"
+	@test -z "$$(gofmt -l tests | tee /dev/stderr)"
 
 .PHONY: clippy
 clippy:
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cd tests/gitops && go vet ./...
+	cd tests/monitoring/dashboard && go vet ./...
 
 .PHONY: docs
 docs:

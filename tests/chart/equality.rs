@@ -93,7 +93,7 @@ fn with_all_values_it_installs_every_part_of_deploy() {
     fs::write(overlay.join("kustomization.yaml"), kustomization.to_string()).unwrap();
     let kustomization = kustomized(&[overlay.to_str().unwrap(), "deploy/guard/crd"]);
     let values = json!({
-        "monitoring": { "serviceMonitor": { "enabled": true }, "alerts": { "enabled": true } },
+        "monitoring": { "serviceMonitor": { "enabled": true }, "alerts": { "enabled": true }, "dashboard": { "enabled": true } },
         "guard": { "plans": true, "credentials": true, "tenants": true, "record": "Deny" },
         "roles": { "inEdit": true },
     });

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics at the first unexpected result")]
 #![allow(unreachable_pub, reason = "the public items of the shared modules are public within one test binary")]
 
+mod alerts;
 mod crashes;
 mod leaders;
 mod lease;
@@ -14,6 +15,7 @@ mod neighbours;
 mod outages;
 mod overlays;
 mod own_control_plane;
+mod prometheus;
 mod restore;
 mod schema_change;
 mod shards;
