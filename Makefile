@@ -9,6 +9,8 @@ DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 PROMETHEUS_VERSION := 0.316.0
 PROMTOOL := $(CACHE)/promtool-$(PROMETHEUS_VERSION)/promtool
 PROMETHEUS := $(CACHE)/prometheus-$(PROMETHEUS_VERSION)/prometheus
+# By its sources: they name the versions of its parts.
+COLLECTOR := $(CACHE)/collector-$(shell cat tests/collector/go.mod tests/collector/main.go | sha256sum | cut -c1-12)/collector
 HELM_VERSION := 4.3.1
 HELM := $(CACHE)/helm-$(HELM_VERSION)/helm
 HELM3_VERSION := 3.22.0
@@ -30,7 +32,7 @@ demo: build control-plane ## Run the operator on a real local control plane with
 	@tests/demo/run
 
 .PHONY: test
-test: build control-plane $(PROMTOOL) $(PROMETHEUS) $(HELM) $(HELM3) $(HELM_UNITTEST) $(HELM_DOCS) ## Run every test
+test: build control-plane $(PROMTOOL) $(PROMETHEUS) $(COLLECTOR) $(HELM) $(HELM3) $(HELM_UNITTEST) $(HELM_DOCS) ## Run every test
 	cargo test --locked --workspace --lib --bins --test architecture --test chart --test crd --test docs --test fic --test monitoring --test secrets_in_memory --test untrusted_input
 	cargo test --locked --package fic-simulator --package control-plane --tests
 	cargo test --locked --package bench
@@ -138,6 +140,17 @@ $(eval $(call go_tool,$(HELM),helm.sh/helm/v4/cmd/helm@v$(HELM_VERSION)))
 $(eval $(call go_tool,$(HELM3),helm.sh/helm/v3/cmd/helm@v$(HELM3_VERSION)))
 $(eval $(call go_tool,$(HELM_DOCS),github.com/norwoodj/helm-docs/cmd/helm-docs@v$(HELM_DOCS_VERSION)))
 
+.PHONY: collector
+collector: $(COLLECTOR) ## Build the OpenTelemetry Collector for the tests, unless it is cached, and print its path
+	@echo $(COLLECTOR)
+
+$(COLLECTOR):
+	@echo "building $(notdir $(@D)), once; this takes a minute on 2 cores" >&2
+	@mkdir -p $(@D)
+	@folder=$$(mktemp -d $(@D)/build-XXXXXX); trap 'rm -rf "$$folder"' EXIT; \
+	(cd tests/collector && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$$folder" . >&2); \
+	mv "$$folder/$(@F)" $@
+
 # `go install` refuses a module with a replace directive, so it is built in the folder of the module.
 $(HELM_UNITTEST):
 	@echo "building $(notdir $(@D)), once; this takes a minute on 2 cores" >&2
@@ -197,6 +210,7 @@ clippy:
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cd tests/gitops && go vet ./...
 	cd tests/monitoring/dashboard && go vet ./...
+	cd tests/collector && go vet ./...
 
 .PHONY: docs
 docs:

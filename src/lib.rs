@@ -9,6 +9,7 @@
 //! | [`backoff`] | exponential backoff and jitter |
 //! | [`clock`] | the monotonic clock and the wall clock |
 //! | [`proxy`] | which requests go through a proxy |
+//! | [`telemetry`] | traces over OTLP |
 //! | [`metrics`] | the metrics registry |
 //! | [`health`] | `/healthz`, `/readyz`, `/metrics` |
 //! | [`leader_election`] | which replica may act |
@@ -37,6 +38,7 @@ pub mod proxy;
 pub mod reconcile;
 pub mod run;
 pub mod secret_finalizer;
+pub mod telemetry;
 pub mod text;
 
 /// The name of the operator: of its binary, image, field manager and Lease.

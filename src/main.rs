@@ -6,8 +6,12 @@ use std::process::ExitCode;
 
 use fic_support_operator::api::crd;
 use fic_support_operator::cli::{Cli, Command, LogFormat, RunArgs};
+use fic_support_operator::proxy::Proxies;
 use fic_support_operator::run;
-use tracing_subscriber::EnvFilter;
+use fic_support_operator::telemetry::{self, Exporter};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
 
 /// Turns off a log target of kube whose messages contain whole responses, see [`log_filter`].
 const RESPONSES_OFF: &str = "kube_client::client=off";
@@ -31,9 +35,10 @@ fn print_crd() -> ExitCode {
 }
 
 fn start(arguments: RunArgs) -> ExitCode {
-    if let Err(message) = set_up_logging(arguments.log_format) {
-        return fail(&message, 2);
-    }
+    let filter = match log_filter(&std::env::var("RUST_LOG").unwrap_or_default()) {
+        Ok(filter) => filter,
+        Err(message) => return fail(&message, 2),
+    };
     // Select one crypto provider for all libraries; otherwise the first library that needs one selects it.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         return fail(&"a crypto provider is already installed", 1);
@@ -43,32 +48,50 @@ fn start(arguments: RunArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error, 1),
     };
-    let result = runtime.block_on(run::run(arguments));
+    let result = runtime.block_on(run_with_telemetry(arguments, filter));
     // Dropping the runtime would wait for a DNS lookup in progress.
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, error.exit_code()),
+        Err((message, exit_code)) => fail(&message, exit_code),
     }
 }
 
-fn set_up_logging(format: LogFormat) -> Result<(), String> {
-    let filter = log_filter(&std::env::var("RUST_LOG").unwrap_or_default())?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
-    match format {
-        LogFormat::Text => log.with_ansi(stderr().is_terminal()).init(),
-        LogFormat::Json => log.json().init(),
+/// Runs the operator with logs and, if the flag is set, traces. An error has its exit code.
+async fn run_with_telemetry(arguments: RunArgs, filter: EnvFilter) -> Result<(), (String, u8)> {
+    let exporter = arguments.otlp_endpoint.as_ref().map(|endpoint| {
+        Exporter::new(endpoint, arguments.root_certificates.clone(), Proxies::from_env())
+            .map_err(|error| (error.to_string(), 1))
+    });
+    let exporter = exporter.transpose()?;
+    set_up_logging(arguments.log_format, filter, exporter.as_ref());
+    let result = run::run(arguments).await;
+    if let Some(exporter) = exporter {
+        exporter.shut_down().await;
     }
-    Ok(())
+    result.map_err(|error| (error.to_string(), error.exit_code()))
+}
+
+fn set_up_logging(format: LogFormat, filter: EnvFilter, exporter: Option<&Exporter>) {
+    let lines = fmt::layer().with_writer(stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    tracing_subscriber::registry().with(lines.with_filter(filter)).with(exporter.map(Exporter::layer)).init();
 }
 
 /// The filter for log lines. It always excludes kube's own message about a response that it cannot decode: that message
-/// contains the whole response, which may be a Secret. The operator logs the same error without the response.
+/// contains the whole response, which may be a Secret. The operator logs the same error without the response. The spans
+/// of traces are not part of log lines.
 fn log_filter(directives: &str) -> Result<EnvFilter, String> {
     let directives = if directives.is_empty() { "info" } else { directives };
     let filter = EnvFilter::try_new(directives)
         .map_err(|error| format!("RUST_LOG {directives:?} is not valid: {error}; use a level such as info or debug"))?;
-    Ok(filter.add_directive(RESPONSES_OFF.parse().map_err(|error| format!("{RESPONSES_OFF}: {error}"))?))
+    let spans_off = format!("{}=off", telemetry::TARGET);
+    [RESPONSES_OFF, &spans_off].into_iter().try_fold(filter, |filter, directive| {
+        Ok(filter.add_directive(directive.parse().map_err(|error| format!("{directive}: {error}"))?))
+    })
 }
 
 fn fail(error: &dyn Display, exit_code: u8) -> ExitCode {
@@ -100,7 +123,7 @@ mod tests {
     fn logged(directives: &str) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let log = tracing_subscriber::fmt().with_env_filter(log_filter(directives).expect("valid directives"));
+        let log = fmt().with_env_filter(log_filter(directives).expect("valid directives"));
         tracing::subscriber::with_default(log.with_writer(move || writer.clone()).finish(), || {
             tracing::warn!(target: "kube_client::client", "a whole response");
             tracing::info!(target: "fic_support_operator::leader_election", "acquired the lease");

@@ -125,6 +125,16 @@ pub struct RunArgs {
     #[arg(long, env = "FIC_OPERATOR_METRICS_PLAN_LIMIT", value_name = "N", default_value_t = crate::index::metrics::DEFAULT_PLAN_LIMIT)]
     pub metrics_plan_limit: usize,
 
+    /// The base URL of an OpenTelemetry Collector. Traces are sent to it over HTTP.
+    #[arg(
+        long,
+        help = "The base URL of an OpenTelemetry Collector that traces are sent to over HTTP, such as http://otel-collector.monitoring:4318. A trace has names and IDs, and no credentials [default: no traces]",
+        env = "FIC_OPERATOR_OTLP_ENDPOINT",
+        value_name = "URL",
+        value_parser = endpoint
+    )]
+    pub otlp_endpoint: Option<Url>,
+
     /// The format of log lines.
     #[arg(
         long,

@@ -7,10 +7,10 @@ use jiff::SignedDuration;
 use reqwest::{Certificate, Url};
 
 pub(super) fn endpoint(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text)
-        .map_err(|error| format!("{error}; use an absolute URL such as https://api.ntt.com/fic-eri"))?;
+    let url =
+        Url::parse(text).map_err(|error| format!("{error}; use an absolute URL such as https://fic.example/v1"))?;
     if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none_or(str::is_empty) {
-        return Err("use an absolute URL with the scheme https://, such as https://api.ntt.com/fic-eri".into());
+        return Err("use an absolute URL with the scheme https://, such as https://fic.example/v1".into());
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(

@@ -26,12 +26,15 @@ use reqwest::{Certificate, Method, Request, StatusCode, Url};
 use secrecy::SecretString;
 use serde_json::Value;
 use thiserror::Error;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, info_span};
 
 use crate::api::credentials::Credentials;
 use crate::api::plan::Menu;
 use crate::domain::contract::{Contract, ContractId};
 use crate::domain::error::{FicError, WriteOutcome};
 use crate::proxy::Proxies;
+use crate::telemetry;
 use call::Call;
 use circuit_breaker::CircuitBreaker;
 use http::{Http, HttpClient, TransportError};
@@ -252,12 +255,15 @@ impl FicClient {
     ) -> Result<Response, TransportError> {
         let http_request = request.with_token(token)?;
         let began = Instant::now();
-        let response = self.transport.send(access, http_request, may_send).await;
+        let span = request_span(request.call);
+        let response = self.transport.send(access, http_request, may_send).instrument(span.clone()).await;
         let outcome = match &response {
             Ok(response) => status_class(response.status),
             Err(TransportError::NotSent(_) | TransportError::NotLeader) => "not_sent",
             Err(TransportError::NoResponse(_)) => "lost",
         };
+        span.record("http.response.status_code", response.as_ref().ok().map(|response| response.status));
+        span.record("outcome", outcome);
         self.metrics.record(request.call, outcome, began.elapsed());
         response
     }
@@ -270,11 +276,28 @@ impl FicClient {
 
     async fn sign_in(&self, access: &Access) -> Result<Token, FicError> {
         let began = Instant::now();
-        let token = keystone::sign_in(&self.transport, &self.endpoints.keystone, access).await;
+        let span = request_span(Call::SignIn);
+        let sign_in = keystone::sign_in(&self.transport, &self.endpoints.keystone, access).instrument(span.clone());
+        let token = sign_in.await;
         let outcome = token.as_ref().map_or_else(FicError::category, |_| "2xx");
+        span.record("outcome", outcome);
         self.metrics.record(Call::SignIn, outcome, began.elapsed());
         token
     }
+}
+
+/// The span of a request, with what may be known of it.
+fn request_span(call: Call) -> Span {
+    let call = <&str>::from(call);
+    info_span!(
+        target: telemetry::TARGET,
+        "request",
+        otel.name = call,
+        otel.kind = "client",
+        call,
+        outcome = Empty,
+        http.response.status_code = Empty,
+    )
 }
 
 impl ApiRequest {

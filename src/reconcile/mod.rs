@@ -29,7 +29,8 @@ pub mod ticket;
 use std::time::{Duration, Instant};
 
 use kube::core::ObjectMeta;
-use tracing::{debug, error, info, warn};
+use tracing::field::Empty;
+use tracing::{Instrument, Span, debug, error, info, info_span, warn};
 
 use crate::api::condition::Reason;
 use crate::api::plan::PremiumSupportPlan;
@@ -38,7 +39,7 @@ use crate::domain::decide::{Facts, Requeue, Step, decide};
 use crate::domain::facts::Record;
 use crate::domain::memory::Memory;
 use crate::domain::run_state::{RunState, StepResult};
-use crate::text;
+use crate::{telemetry, text};
 use context::Context;
 use error::Error;
 use slots::Slot;
@@ -86,9 +87,12 @@ async fn reconcile_in_slot(
         Due::Later(wait) => return wait,
     };
     let mut effects = Vec::new();
-    let outcome = run_steps(context, &mut snapshot, &mut state.memory, slot, &mut effects).await;
+    let span = reconcile_span(&snapshot);
+    let steps = run_steps(context, &mut snapshot, &mut state.memory, slot, &mut effects).instrument(span.clone());
+    let outcome = steps.await;
     log_decision(&snapshot, &effects);
     let result = outcome.as_ref().map_or_else(Error::category, |_| "success");
+    record_outcome(&span, &snapshot, &effects, result);
     let wait = finish(context, &snapshot, state, outcome);
     context.metrics.record(result, started.elapsed());
     wait
@@ -220,6 +224,31 @@ async fn run_steps(
         }
     }
     Err(Error::Bug("the decision never ends"))
+}
+
+/// The span of a reconcile. What it did is recorded at its end.
+fn reconcile_span(snapshot: &PlanSnapshot) -> Span {
+    info_span!(
+        target: telemetry::TARGET,
+        "reconcile",
+        plan = %snapshot.key,
+        tenant = snapshot.plan.spec.tenant_id,
+        generation = snapshot.plan.metadata.generation,
+        contract = Empty,
+        decision = Empty,
+        reason = Empty,
+        result = Empty,
+    )
+}
+
+fn record_outcome(span: &Span, snapshot: &PlanSnapshot, effects: &[&str], result: &str) {
+    if span.is_disabled() {
+        return;
+    }
+    span.record("contract", snapshot.plan.status.as_ref().and_then(|status| status.id.as_deref()));
+    span.record("decision", effects.join(","));
+    span.record("reason", snapshot.plan.reported_reason().map(Reason::as_str));
+    span.record("result", result);
 }
 
 /// One line for each reconcile that changed something, or tried to: what was done, and why.

@@ -22,3 +22,4 @@ mod start_checks;
 #[path = "../support/mod.rs"]
 mod support;
 mod tenants;
+mod traces;
