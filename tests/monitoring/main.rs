@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics at the first unexpected result")]
 
+mod kube_state_metrics;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
