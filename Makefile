@@ -31,6 +31,10 @@ help: ## List the targets
 demo: build control-plane ## Run the operator on a real local control plane with the FIC simulator (KEEP=1 keeps it running)
 	@tests/demo/run
 
+.PHONY: walk
+walk: build control-plane $(HELM) ## Walk from a rehearsal over an installation with Helm and an upgrade to the uninstall, on a real local control plane
+	@tests/walk/run $(HELM)
+
 .PHONY: test
 test: build control-plane $(PROMTOOL) $(PROMETHEUS) $(COLLECTOR) $(HELM) $(HELM3) $(HELM_UNITTEST) $(HELM_DOCS) ## Run every test
 	cargo test --locked --workspace --lib --bins --test architecture --test chart --test crd --test docs --test fic --test monitoring --test secrets_in_memory --test untrusted_input
