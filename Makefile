@@ -186,6 +186,12 @@ dashboard: ## Regenerate the Grafana dashboard
 	cd tests/monitoring/dashboard && go run . > dashboard.json.new
 	mv tests/monitoring/dashboard/dashboard.json.new deploy/monitoring/dashboard.json
 
+.PHONY: picture
+picture: build control-plane $(PROMETHEUS) ## Redraw the picture of the dashboard, from the answers of Prometheus in the test of the alerts
+	DASHBOARD_ANSWERS=$(CURDIR)/target/answers.json cargo test --locked --test cluster each_alert
+	cd tests/monitoring/dashboard && go run . $(CURDIR)/target/answers.json > $(CURDIR)/docs/dashboard.svg.new
+	mv docs/dashboard.svg.new docs/dashboard.svg
+
 EXAMPLES := deploy/gitops/argocd/resource_customizations/fic.ntt.com/PremiumSupportPlan/testdata
 
 # The examples for the tests of GitOps tools come from a real API server, in the states that the end-to-end tests reach.

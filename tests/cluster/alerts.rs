@@ -335,21 +335,36 @@ async fn down(stage: &Stage<'_>) {
     scene.end();
 }
 
-/// Each query of the dashboard that asks for the operator's own metrics has returned data during the test.
+/// How far back the dashboard looks.
+const SECONDS: i64 = 120;
+
+/// Each query of the dashboard that asks for the operator's own metrics has returned data during the test. With the
+/// variable `DASHBOARD_ANSWERS`, the answers are written to that file, for `make picture`.
 async fn assert_dashboard_has_data(prometheus: &Prometheus) {
     let text = std::fs::read_to_string(format!("{DEPLOY_FOLDER}/monitoring/dashboard.json")).unwrap();
     let dashboard = serde_json::from_str::<Value>(&text).unwrap();
-    let mut queries = 0;
+    let (mut answers, mut queries) = (json!({}), 0);
     for panel in dashboard["panels"].as_array().unwrap() {
+        let title = panel["title"].as_str().unwrap();
         for target in panel["targets"].as_array().into_iter().flatten() {
             let expression = target["expr"].as_str().unwrap();
-            if expression.contains("fic_operator_") {
-                let query = expression.replace("=\"$namespace\"", "=~\".+\"").replace("=\"$job\"", "=~\".+\"");
-                let values = prometheus.values(&query.replace("$__rate_interval", "4s"), 120).await;
-                assert!(!values.is_empty(), "{}: {query} returns no data", panel["title"]);
-                queries += 1;
+            if !expression.contains("fic_operator_") {
+                continue;
             }
+            let query = expression.replace("=\"$namespace\"", "=~\".+\"").replace("=\"$job\"", "=~\".+\"");
+            let series = prometheus.series(&query.replace("$__rate_interval", "4s"), SECONDS).await;
+            let values = series.as_array().unwrap().iter().flat_map(|series| series["values"].as_array().unwrap());
+            let is_number = |value: &Value| value[1].as_str().is_some_and(|number| number != "NaN");
+            assert!(values.into_iter().any(is_number), "{title}: {query} returns no data");
+            match answers[title].as_array_mut() {
+                Some(of_panel) => of_panel.push(series),
+                None => answers[title] = json!([series]),
+            }
+            queries += 1;
         }
     }
     assert!(queries >= 25, "{queries}");
+    if let Some(file) = std::env::var_os("DASHBOARD_ANSWERS") {
+        std::fs::write(file, answers.to_string()).unwrap();
+    }
 }

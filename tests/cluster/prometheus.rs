@@ -105,14 +105,12 @@ impl Prometheus {
         firing.map(|alert| alert["labels"].clone()).collect()
     }
 
-    /// The values of a query during the last seconds.
-    pub(crate) async fn values(&self, query: &str, seconds: i64) -> Vec<f64> {
+    /// The series that a query returns for the last seconds.
+    pub(crate) async fn series(&self, query: &str, seconds: i64) -> Value {
         let now = jiff::Timestamp::now().as_second();
         let (start, end) = ((now - seconds).to_string(), now.to_string());
         let range = [("query", query), ("start", &start), ("end", &end), ("step", "1")];
-        let series = self.get("query_range", &range).await["result"].take();
-        let values = series.as_array().unwrap().iter().flat_map(|series| series["values"].as_array().unwrap().clone());
-        values.map(|value| value[1].as_str().unwrap().parse::<f64>().unwrap()).filter(|value| !value.is_nan()).collect()
+        self.get("query_range", &range).await["result"].take()
     }
 }
 

@@ -1,4 +1,5 @@
-// Command dashboard prints the Grafana dashboard in deploy/monitoring. `make dashboard` writes it.
+// Command dashboard prints the Grafana dashboard in deploy/monitoring. `make dashboard` writes it. With a file of answers of Prometheus as its argument, it
+// prints a picture of the dashboard instead.
 package main
 
 import (
@@ -18,7 +19,11 @@ import (
 )
 
 func main() {
-	if err := write(os.Stdout); err != nil {
+	print := write
+	if len(os.Args) > 1 {
+		print = func(to io.Writer) error { return draw(os.Args[1], to) }
+	}
+	if err := print(os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
