@@ -49,10 +49,12 @@ impl Prometheus {
             .unwrap();
         let listening = || {
             let log = fs::read_to_string(&log).unwrap();
+            // Until then it answers with 503.
+            log.find("Server is ready to receive web requests")?;
             let line = log.lines().find(|line| line.contains("Listening on"))?;
             Some(line.split_once("address=")?.1.split_whitespace().next()?.to_owned())
         };
-        env.wait_until("Prometheus to listen", || async { listening().is_some() }).await;
+        env.wait_until("Prometheus to be ready", || async { listening().is_some() }).await;
         let address = listening().unwrap();
         Self { process, folder, address, targets: Mutex::default(), client: reqwest::Client::new() }
     }
