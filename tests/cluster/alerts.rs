@@ -44,9 +44,12 @@ impl<'a> Scene<'a> {
         scene
     }
 
+    /// Starts an operator, and waits until it is scraped: a counter that has risen before tells nothing.
     async fn start_operator(&mut self) {
         let index = self.env.start_operator().await;
         self.prometheus.scrape(&self.env, index);
+        let is_scraped = || self.prometheus.has_scraped(&self.env, index);
+        self.env.wait_until("Prometheus to scrape the operator", is_scraped).await;
     }
 
     /// Creates plans, each for a tenant of its own, and waits until they are Ready.

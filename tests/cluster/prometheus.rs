@@ -32,7 +32,7 @@ impl Prometheus {
         fs::write(path("targets.json"), "[]").unwrap();
         fs::write(path("alerts.json"), faster_alerts().to_string()).unwrap();
         let configuration = json!({
-            "global": { "scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms" },
+            "global": { "scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "500ms" },
             "rule_files": ["alerts.json"],
             "scrape_configs": [{ "job_name": JOB, "file_sd_configs": [{ "files": ["targets.json"], "refresh_interval": "1s" }] }],
         });
@@ -89,6 +89,13 @@ impl Prometheus {
         let mut answer = serde_json::from_str::<Value>(&answer).unwrap();
         assert_eq!(answer["status"], "success", "{path} {parameters:?}: {answer}");
         answer["data"].take()
+    }
+
+    /// Whether the operator with this index was scraped.
+    pub(crate) async fn has_scraped(&self, env: &TestEnvironment, index: usize) -> bool {
+        let query = format!("up{{instance=\"{}\"}} == 1", env.operators[index].http_address());
+        let result = self.get("query", &[("query", &query)]).await["result"].take();
+        !result.as_array().unwrap().is_empty()
     }
 
     /// Whether an alert fires for the operators of an environment.
