@@ -95,6 +95,7 @@ pub fn seconds() -> Histogram {
 pub struct KubernetesMetrics {
     writes: Family<ObjectLabel, Counter>,
     watch_errors: Counter,
+    events_dropped: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -115,12 +116,18 @@ impl KubernetesMetrics {
             "Watches of the API server that failed and were restarted",
             metrics.watch_errors.clone(),
         );
+        registry.register("events_dropped", "Events that could not be written", metrics.events_dropped.clone());
         metrics
     }
 
     /// Counts a write of an object.
     pub fn record_write(&self, object: &'static str) {
         self.writes.get_or_create(&ObjectLabel { object }).inc();
+    }
+
+    /// Counts an Event that could not be written.
+    pub fn record_dropped_event(&self) {
+        self.events_dropped.inc();
     }
 
     /// Counts a failed watch.

@@ -21,6 +21,17 @@ pub struct FicMetrics {
     requests: Family<RequestLabels, Counter>,
     last_success: Gauge,
     durations: Family<CallLabel, Histogram>,
+    active: Gauge,
+    rate_limit_waits: Histogram,
+}
+
+/// A request that was sent and is not answered yet.
+pub(super) struct ActiveRequest(Gauge);
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -47,6 +58,8 @@ impl Default for FicMetrics {
             requests: Family::default(),
             last_success: Gauge::default(),
             durations: Family::new_with_constructor(seconds),
+            active: Gauge::default(),
+            rate_limit_waits: seconds(),
         }
     }
 }
@@ -80,7 +93,26 @@ impl FicMetrics {
             Unit::Seconds,
             metrics.durations.clone(),
         );
+        registry.register(
+            "fic_requests_active",
+            "Calls to FIC and Keystone that are not answered yet",
+            metrics.active.clone(),
+        );
+        registry.register_with_unit(
+            "fic_rate_limit_wait",
+            "How long calls to FIC and Keystone wait because of --fic-requests-per-second",
+            Unit::Seconds,
+            metrics.rate_limit_waits.clone(),
+        );
         metrics
+    }
+
+    /// Records that a request is sent after a wait for the rate limit of the operator. It is active until the result is
+    /// dropped.
+    pub(super) fn begin(&self, waited: Duration) -> ActiveRequest {
+        self.rate_limit_waits.observe(waited.as_secs_f64());
+        self.active.inc();
+        ActiveRequest(self.active.clone())
     }
 
     /// Records one request.
@@ -136,6 +168,15 @@ mod tests {
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             assert!(line.starts_with("fic_operator_"), "{line}");
         }
+    }
+
+    #[test]
+    fn a_request_is_active_until_it_ends() {
+        let metrics = FicMetrics::default();
+        let requests = [metrics.begin(Duration::ZERO), metrics.begin(Duration::from_secs(1))];
+        assert_eq!(metrics.active.get(), 2);
+        drop(requests);
+        assert_eq!(metrics.active.get(), 0);
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl FicClient {
         limits: Limits,
         metrics: FicMetrics,
     ) -> Self {
-        let transport = Transport::new(http_client, limits);
+        let transport = Transport::new(http_client, limits, metrics.clone());
         Self {
             transport,
             tokens: TokenCache::default(),

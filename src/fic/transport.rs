@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use crate::fic::http::{HttpClient, TransportError, describe};
+use crate::fic::metrics::FicMetrics;
 use crate::fic::rate_limit::RateLimiter;
 use crate::fic::response::Response;
 use crate::fic::{Access, MaySend};
@@ -44,12 +45,13 @@ pub(super) struct Transport {
     http_client: Box<dyn HttpClient>,
     rate_limiter: RateLimiter,
     request_timeout: Duration,
+    metrics: FicMetrics,
 }
 
 impl Transport {
-    pub(super) fn new(http_client: Box<dyn HttpClient>, limits: Limits) -> Self {
+    pub(super) fn new(http_client: Box<dyn HttpClient>, limits: Limits, metrics: FicMetrics) -> Self {
         let Limits { request_timeout, requests_per_second, .. } = limits;
-        Self { http_client, rate_limiter: RateLimiter::new(requests_per_second), request_timeout }
+        Self { http_client, rate_limiter: RateLimiter::new(requests_per_second), request_timeout, metrics }
     }
 
     /// Sends a request for this tenant and reads its response.
@@ -62,10 +64,12 @@ impl Transport {
         request: Request,
         may_send: MaySend<'_>,
     ) -> Result<Response, TransportError> {
+        let began = Instant::now();
         self.rate_limiter.acquire(&access.namespace, access.ticket).await;
         if !may_send() {
             return Err(TransportError::NotLeader);
         }
+        let _active = self.metrics.begin(began.elapsed());
         let deadline = Instant::now() + self.request_timeout;
         let timed_out =
             || TransportError::no_response(format!("no complete response within {:?}", self.request_timeout));
@@ -167,7 +171,7 @@ mod tests {
     async fn leadership_lost_while_request_waits_for_rate_limit_prevents_sending() {
         static SENT: AtomicUsize = AtomicUsize::new(0);
         let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 1, ..Limits::default() };
-        let transport = Transport::new(Box::new(CountingClient(&SENT)), limits);
+        let transport = Transport::new(Box::new(CountingClient(&SENT)), limits, FicMetrics::default());
         let lost_at = Instant::now() + Duration::from_millis(500);
         let access = Access {
             namespace: "team".into(),

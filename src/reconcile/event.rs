@@ -62,12 +62,13 @@ pub(super) async fn publish(context: &Context, plan: &PremiumSupportPlan, event:
     };
     let events = Api::<Event>::namespaced(context.client.clone(), &plan.namespace().unwrap_or_default());
     match timeout(TIMEOUT, events.create(&PostParams::default(), &event)).await {
-        Ok(Ok(_)) => context.kubernetes_metrics.record_write("event"),
+        Ok(Ok(_)) => return context.kubernetes_metrics.record_write("event"),
         Ok(Err(error)) => {
             debug!(plan = plan.name_any(), reason, error = %text::error_chain(&error), "could not write an Event");
         }
         Err(_) => debug!(plan = plan.name_any(), reason, "writing an Event timed out"),
     }
+    context.kubernetes_metrics.record_dropped_event();
 }
 
 /// The name of an Event, as client-go forms it: the name of the object and a unique number.

@@ -280,3 +280,42 @@ async fn invalid_proxy_ends_the_start_with_exit_code_2_and_without_its_password(
     assert_eq!(code, Some(2), "{log}");
     assert!(log.contains("HTTPS_PROXY") && !log.contains("pass-0123"), "{log}");
 }
+
+/// An Event that the API server does not accept delays nothing, and is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_cannot_be_written_is_counted() {
+    let mut env = TestEnvironment::with_operator().await;
+    let name = format!("no-events-in-{}", env.namespace);
+    let webhook = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": { "name": name },
+        "webhooks": [{
+            "name": "unreachable.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+            "clientConfig": { "url": "https://127.0.0.1:1/" },
+            "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": env.namespace } },
+            "rules": [{ "apiGroups": ["events.k8s.io"], "apiVersions": ["*"], "operations": ["CREATE"],
+                "resources": ["events"] }],
+        }],
+    });
+    env.kubectl_apply(&webhook).unwrap();
+    let event = json!({
+        "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": { "name": "test" }, "type": "Normal",
+        "reason": "Test", "action": "Test", "reportingController": "test.example.com/test", "reportingInstance": "test",
+        "eventTime": "2026-01-01T00:00:00.000000Z", "regarding": { "namespace": env.namespace },
+    });
+    env.wait_until("the API server to use the webhook", || async {
+        env.kubectl_with("create", &["--dry-run=server"], &event)
+            .is_err_and(|error| error.contains("failed calling webhook"))
+    })
+    .await;
+    env.apply("premium", json!({})).await;
+    env.wait_for_reason("premium", "Contracted").await;
+    let url = format!("http://{}/metrics", env.operator().http_address());
+    env.wait_until("two Events to be counted", || async {
+        let metrics = reqwest::get(&url).await.unwrap().text().await.unwrap();
+        metrics.lines().any(|line| line == "fic_operator_events_dropped_total 2")
+    })
+    .await;
+    assert!(env.event_reasons("premium").await.is_empty());
+    env.kubectl(&["delete", "validatingwebhookconfiguration", &name]);
+}

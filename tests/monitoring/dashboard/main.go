@@ -128,7 +128,12 @@ func fic(builder *dashboard.DashboardBuilder) {
 			Span(12).Height(8).
 			Unit("s").
 			WithTarget(query("sum by (le) (increase("+metric("fic_request_duration_seconds_bucket", "")+"[$__rate_interval]))", "{{le}}").
-				Format(prometheus.PromQueryFormatHeatmap)))
+				Format(prometheus.PromQueryFormatHeatmap))).
+		WithPanel(graph("Requests in progress", "Requests to FIC and Keystone that are not answered yet.", "short",
+			query(sum("", "fic_requests_active", ""), "active"))).
+		WithPanel(graph("Wait for the own rate limit", "How long half, and 95 %, of the requests wait because of the flag --fic-requests-per-second.", "s",
+			query("histogram_quantile(0.50, "+rate("le", "fic_rate_limit_wait_seconds_bucket", "")+")", "p50"),
+			query("histogram_quantile(0.95, "+rate("le", "fic_rate_limit_wait_seconds_bucket", "")+")", "p95")))
 }
 
 func reconciles(builder *dashboard.DashboardBuilder) {
@@ -149,8 +154,9 @@ func kubernetes(builder *dashboard.DashboardBuilder) {
 	builder.WithRow(dashboard.NewRowBuilder("Kubernetes")).
 		WithPanel(graph("Writes by object", "Writes to the API server.", "wps",
 			query(rate("object", "kubernetes_writes_total", ""), "{{object}}")).Span(8)).
-		WithPanel(graph("Errors of watches", "Watches that ended with an error and were opened again.", "short",
-			query("sum(increase("+metric("watch_errors_total", "")+"[$__rate_interval]))", "errors")).Span(8)).
+		WithPanel(graph("Errors", "Watches that ended with an error and were opened again, and Events that could not be written.", "short",
+			query("sum(increase("+metric("watch_errors_total", "")+"[$__rate_interval]))", "watches"),
+			query("sum(increase("+metric("events_dropped_total", "")+"[$__rate_interval]))", "Events not written")).Span(8)).
 		WithPanel(graph("Changes of the leader", "The lead was acquired, lost, or released at shutdown.", "short",
 			query("sum by (change) (increase("+metric("lead_changes_total", "")+"[$__rate_interval]))", "{{change}}")).
 			Span(8).DrawStyle(common.GraphDrawStyleBars).FillOpacity(100))
