@@ -263,22 +263,10 @@ async fn hanging_abolition(stage: &Stage<'_>) {
 /// The API server answers a write of the status with an internal error, since it cannot reach a webhook.
 async fn refused_writes(stage: &Stage<'_>) {
     let scene = Scene::with_operator(stage, &[]).await;
-    let name = "unreachable";
-    let webhook = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-        "metadata": { "name": name },
-        "webhooks": [{
-            "name": "unreachable.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
-            "clientConfig": { "url": "https://127.0.0.1:1/" },
-            "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": scene.env.namespace } },
-            "rules": [{ "apiGroups": ["fic.ntt.com"], "apiVersions": ["*"], "operations": ["UPDATE"],
-                "resources": ["premiumsupportplans/status"] }],
-        }],
-    });
-    scene.env.kubectl_apply(&webhook).unwrap();
+    let webhook = scene.env.break_requests("UPDATE", "fic.ntt.com", "premiumsupportplans/status");
     scene.env.apply("premium", json!({})).await;
     scene.wait_until_fires_while_awake("FICOperatorReconcileErrors", &["premium".into()]).await;
-    scene.env.kubectl(&["delete", "validatingwebhookconfiguration", name]);
+    scene.env.kubectl(&["delete", &webhook]);
     scene.wait_until_gone("FICOperatorReconcileErrors").await;
     scene.end();
 }

@@ -285,19 +285,7 @@ async fn invalid_proxy_ends_the_start_with_exit_code_2_and_without_its_password(
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_cannot_be_written_is_counted() {
     let mut env = TestEnvironment::with_operator().await;
-    let name = format!("no-events-in-{}", env.namespace);
-    let webhook = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-        "metadata": { "name": name },
-        "webhooks": [{
-            "name": "unreachable.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
-            "clientConfig": { "url": "https://127.0.0.1:1/" },
-            "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": env.namespace } },
-            "rules": [{ "apiGroups": ["events.k8s.io"], "apiVersions": ["*"], "operations": ["CREATE"],
-                "resources": ["events"] }],
-        }],
-    });
-    env.kubectl_apply(&webhook).unwrap();
+    let webhook = env.break_requests("CREATE", "events.k8s.io", "events");
     let event = json!({
         "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": { "name": "test" }, "type": "Normal",
         "reason": "Test", "action": "Test", "reportingController": "test.example.com/test", "reportingInstance": "test",
@@ -317,5 +305,5 @@ async fn an_event_that_cannot_be_written_is_counted() {
     })
     .await;
     assert!(env.event_reasons("premium").await.is_empty());
-    env.kubectl(&["delete", "validatingwebhookconfiguration", &name]);
+    env.kubectl(&["delete", &webhook]);
 }

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::TestEnvironment;
 
@@ -27,5 +27,26 @@ impl TestEnvironment {
             kubectl.args(["--namespace", &self.namespace, command, "-f"]).arg(&file).args(flags).output().unwrap();
         let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
         if status.success() { Ok(stdout.into()) } else { Err(stderr.into()) }
+    }
+
+    /// Lets the API server answer requests of this kind in the namespace of the test with an internal error, since it
+    /// cannot reach a webhook. Returns the argument with which `kubectl delete` ends that.
+    #[allow(dead_code, reason = "not every test binary breaks requests")]
+    pub fn break_requests(&self, operation: &str, group: &str, resource: &str) -> String {
+        let name = format!("unreachable-in-{}", self.namespace);
+        let webhook = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+            "metadata": { "name": name },
+            "webhooks": [{
+                "name": "unreachable.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                "clientConfig": { "url": "https://127.0.0.1:1/" },
+                "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": self.namespace } },
+                "rules": [{
+                    "apiGroups": [group], "apiVersions": ["*"], "operations": [operation], "resources": [resource]
+                }],
+            }],
+        });
+        self.kubectl_apply(&webhook).unwrap();
+        format!("validatingwebhookconfiguration/{name}")
     }
 }
