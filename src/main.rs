@@ -9,7 +9,9 @@ use fic_support_operator::cli::{Cli, Command, LogFormat, RunArgs};
 use fic_support_operator::proxy::Proxies;
 use fic_support_operator::run;
 use fic_support_operator::telemetry::{self, Exporter};
+use tracing::Subscriber;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -73,12 +75,24 @@ async fn run_with_telemetry(arguments: RunArgs, filter: EnvFilter) -> Result<(),
 }
 
 fn set_up_logging(format: LogFormat, filter: EnvFilter, exporter: Option<&Exporter>) {
+    let registry = tracing_subscriber::registry();
+    match exporter {
+        // One filter for all costs less than one for each layer.
+        None => registry.with(filter).with(lines(format)).init(),
+        Some(exporter) => registry.with(lines(format).with_filter(filter)).with(exporter.layer()).init(),
+    }
+}
+
+/// Writes log lines.
+fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
     let lines = fmt::layer().with_writer(stderr);
-    let lines = match format {
+    match format {
         LogFormat::Text => lines.with_ansi(stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().boxed(),
-    };
-    tracing_subscriber::registry().with(lines.with_filter(filter)).with(exporter.map(Exporter::layer)).init();
+    }
 }
 
 /// The filter for log lines. It always excludes kube's own message about a response that it cannot decode: that message

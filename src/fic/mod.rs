@@ -277,8 +277,7 @@ impl FicClient {
     async fn sign_in(&self, access: &Access) -> Result<Token, FicError> {
         let began = Instant::now();
         let span = request_span(Call::SignIn);
-        let sign_in = keystone::sign_in(&self.transport, &self.endpoints.keystone, access).instrument(span.clone());
-        let token = sign_in.await;
+        let token = keystone::sign_in(&self.transport, &self.endpoints.keystone, access).instrument(span.clone()).await;
         let outcome = token.as_ref().map_or_else(FicError::category, |_| "2xx");
         span.record("outcome", outcome);
         self.metrics.record(Call::SignIn, outcome, began.elapsed());

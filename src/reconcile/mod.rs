@@ -88,8 +88,9 @@ async fn reconcile_in_slot(
     };
     let mut effects = Vec::new();
     let span = reconcile_span(&snapshot);
-    let steps = run_steps(context, &mut snapshot, &mut state.memory, slot, &mut effects).instrument(span.clone());
-    let outcome = steps.await;
+    // Not in a variable: the future would be kept twice.
+    let outcome =
+        run_steps(context, &mut snapshot, &mut state.memory, slot, &mut effects).instrument(span.clone()).await;
     log_decision(&snapshot, &effects);
     let result = outcome.as_ref().map_or_else(Error::category, |_| "success");
     record_outcome(&span, &snapshot, &effects, result);

@@ -125,12 +125,12 @@ impl Operator {
     /// The resident memory in bytes: now, and at the peak.
     pub(crate) fn memory(&self) -> Result<(u64, u64)> {
         let status = self.proc("status")?;
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).context("a field of memory")?;
-            let kilobytes = line.trim().trim_end_matches(" kB").parse::<u64>()?;
-            Ok::<_, anyhow::Error>(kilobytes * 1024)
-        };
-        Ok((field("VmRSS:")?, field("VmHWM:")?))
+        Ok((bytes(&status, "VmRSS:")?, bytes(&status, "VmHWM:")?))
+    }
+
+    /// The part of the resident memory that is code, in bytes.
+    pub(crate) fn code(&self) -> Result<u64> {
+        bytes(&self.proc("status")?, "RssFile:")
     }
 
     fn proc(&self, file: &str) -> Result<String> {
@@ -153,4 +153,10 @@ impl Drop for Operator {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A field of `/proc/<pid>/status`, in bytes.
+fn bytes(status: &str, name: &str) -> Result<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).context("a field of memory")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }
