@@ -126,43 +126,36 @@ promtool: $(PROMTOOL) ## Build promtool, unless it is cached, and print its path
 prometheus: $(PROMETHEUS) ## Build Prometheus, unless it is cached, and print its path
 	@echo $(PROMETHEUS)
 
-# $(call go_tool,binary,package@version,flags of go): builds a tool, once. The build writes to a temporary folder, so that an interrupted or a
-# concurrent build does not leave an incomplete binary.
+# $(call go_tool,binary,command): builds a tool, once. The command writes it to $$folder, a temporary folder, so that an interrupted or a concurrent build
+# does not leave an incomplete binary.
 define go_tool
 $(1):
 	@echo "building $$(notdir $$(@D)), once; this takes up to 5 minutes on 2 cores" >&2
 	@mkdir -p $$(@D)
-	@folder=$$$$(mktemp -d $$(@D)/build-XXXXXX); trap 'rm -rf "$$$$folder"' EXIT; \
-	GOBIN=$$$$folder CGO_ENABLED=0 go install -trimpath -ldflags '-s -w' $(3) $(2) >&2; \
-	mv $$$$folder/$$(@F) $$@
+	@export folder=$$$$(mktemp -d $$(@D)/build-XXXXXX) CGO_ENABLED=0; trap 'rm -rf "$$$$folder"' EXIT; \
+	($(2)) >&2; \
+	mv "$$$$folder/$$(@F)" $$@
 endef
+# $(call go_install,package@version,flags of go) and $(call go_build,folder,package), as commands for go_tool.
+go_install = GOBIN=$$$$folder go install -trimpath -ldflags '-s -w' $(2) $(1)
+go_build = cd $(1) && go build -trimpath -ldflags '-s -w' -o "$$$$folder" $(2)
 
 # promtool checks the metrics and the alerts, and Prometheus evaluates them. Without the tag they would contain the service discovery of every cloud.
-$(eval $(call go_tool,$(PROMTOOL),github.com/prometheus/prometheus/cmd/promtool@v$(PROMETHEUS_VERSION),-tags remove_all_sd))
-$(eval $(call go_tool,$(PROMETHEUS),github.com/prometheus/prometheus/cmd/prometheus@v$(PROMETHEUS_VERSION),-tags remove_all_sd))
-$(eval $(call go_tool,$(HELM),helm.sh/helm/v4/cmd/helm@v$(HELM_VERSION)))
-$(eval $(call go_tool,$(HELM3),helm.sh/helm/v3/cmd/helm@v$(HELM3_VERSION)))
-$(eval $(call go_tool,$(HELM_DOCS),github.com/norwoodj/helm-docs/cmd/helm-docs@v$(HELM_DOCS_VERSION)))
+$(eval $(call go_tool,$(PROMTOOL),$(call go_install,github.com/prometheus/prometheus/cmd/promtool@v$(PROMETHEUS_VERSION),-tags remove_all_sd)))
+$(eval $(call go_tool,$(PROMETHEUS),$(call go_install,github.com/prometheus/prometheus/cmd/prometheus@v$(PROMETHEUS_VERSION),-tags remove_all_sd)))
+$(eval $(call go_tool,$(HELM),$(call go_install,helm.sh/helm/v4/cmd/helm@v$(HELM_VERSION))))
+$(eval $(call go_tool,$(HELM3),$(call go_install,helm.sh/helm/v3/cmd/helm@v$(HELM3_VERSION))))
+$(eval $(call go_tool,$(HELM_DOCS),$(call go_install,github.com/norwoodj/helm-docs/cmd/helm-docs@v$(HELM_DOCS_VERSION))))
+$(eval $(call go_tool,$(COLLECTOR),$(call go_build,tests/collector,.)))
+
+# `go install` refuses a module with a replace directive, so it is built in the folder of the module.
+unittest := github.com/helm-unittest/helm-unittest@v$(HELM_UNITTEST_VERSION)
+unittest_folder = $$$$(go mod download $(unittest) && go list -m -f '{{.Dir}}' $(unittest))
+$(eval $(call go_tool,$(HELM_UNITTEST),$(call go_build,$(unittest_folder),./cmd/helm-unittest)))
 
 .PHONY: collector
 collector: $(COLLECTOR) ## Build the OpenTelemetry Collector for the tests, unless it is cached, and print its path
 	@echo $(COLLECTOR)
-
-$(COLLECTOR):
-	@echo "building $(notdir $(@D)), once; this takes a minute on 2 cores" >&2
-	@mkdir -p $(@D)
-	@folder=$$(mktemp -d $(@D)/build-XXXXXX); trap 'rm -rf "$$folder"' EXIT; \
-	(cd tests/collector && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$$folder" . >&2); \
-	mv "$$folder/$(@F)" $@
-
-# `go install` refuses a module with a replace directive, so it is built in the folder of the module.
-$(HELM_UNITTEST):
-	@echo "building $(notdir $(@D)), once; this takes a minute on 2 cores" >&2
-	@mkdir -p $(@D)
-	@folder=$$(mktemp -d $(@D)/build-XXXXXX); trap 'rm -rf "$$folder"' EXIT; \
-	module=$$(cd "$$folder" && go mod download -json github.com/helm-unittest/helm-unittest@v$(HELM_UNITTEST_VERSION) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p'); \
-	(cd "$$module" && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$$folder" ./cmd/helm-unittest >&2); \
-	mv "$$folder/$(@F)" $@
 
 .PHONY: helm
 helm: $(HELM) $(HELM3) $(HELM_UNITTEST) ## Build helm 4, helm 3 and helm-unittest, unless they are cached, and print their paths

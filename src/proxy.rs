@@ -1,4 +1,4 @@
-//! Which requests go through a proxy. Both clients, that of FIC and that of the API server, ask here, so that they
+//! Which requests go through a proxy. All clients, those of FIC and the Collector and that of the API server, ask here, so that they
 //! read `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` in the same way.
 //!
 //! The matcher of hyper-util, which reqwest uses too, decides whether an entry of `NO_PROXY` names a host. It knows
@@ -6,7 +6,7 @@
 //! `NO_PROXY` with the address of the proxy, and rejects a trailing comma.
 
 use hyper_util::client::proxy::matcher::Matcher;
-use reqwest::Url;
+use reqwest::{Certificate, Client, ClientBuilder, Proxy, Url};
 use thiserror::Error;
 
 /// What `*` stands for. The matcher applies `*` to names only.
@@ -38,6 +38,16 @@ struct Exceptions {
 }
 
 impl Proxies {
+    /// A client of the operator that uses these proxies. It trusts these certificates in addition to those of the system.
+    pub fn client(self, roots: Vec<Certificate>) -> ClientBuilder {
+        Client::builder()
+            .user_agent(crate::USER_AGENT)
+            // A redirect would send what a request has, such as a token, to an address that the operator's flags do not name.
+            .redirect(reqwest::redirect::Policy::none())
+            .tls_certs_merge(roots)
+            .proxy(Proxy::custom(move |url| self.for_url(url).ok().flatten().cloned()))
+    }
+
     /// The proxies that the environment of this process names.
     #[must_use]
     pub fn from_env() -> Self {

@@ -15,7 +15,7 @@ use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
-use reqwest::{Certificate, Client, Proxy, Url};
+use reqwest::{Certificate, Client, Url};
 use tokio::runtime::Handle;
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
@@ -46,14 +46,7 @@ impl Exporter {
     /// # Errors
     /// When the HTTP client cannot be created, or the SDK does not accept the endpoint.
     pub fn new(endpoint: &Url, roots: Vec<Certificate>, proxies: Proxies) -> Result<Self, ExporterError> {
-        let client = Client::builder()
-            .user_agent(crate::USER_AGENT)
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(TIMEOUT)
-            .tls_certs_merge(roots)
-            .proxy(Proxy::custom(move |url| proxies.for_url(url).ok().flatten().cloned()))
-            .build()
-            .map_err(ExporterError::Client)?;
+        let client = proxies.client(roots).timeout(TIMEOUT).build().map_err(ExporterError::Client)?;
         let exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(Collector { client, runtime: Handle::current() })

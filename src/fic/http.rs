@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use reqwest::{Certificate, Client, Proxy, Request, Response};
+use reqwest::{Certificate, Client, Request, Response};
 
 use crate::domain::error::{FicError, WriteOutcome};
 use crate::fic::NotLeader;
@@ -74,10 +74,8 @@ pub(super) struct Http(Client);
 
 impl Http {
     pub(super) fn new(roots: Vec<Certificate>, proxies: Proxies) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .user_agent(crate::USER_AGENT)
-            // A redirect would send the token to an address that the operator's flags do not name.
-            .redirect(reqwest::redirect::Policy::none())
+        let client = proxies
+            .client(roots)
             // The reconcile loop decides whether to send a request again, never the HTTP client.
             .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_TIMEOUT)
@@ -85,8 +83,6 @@ impl Http {
             // All tenants share a connection over HTTP/2. One that is dead must not hold them all up.
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT)
-            .tls_certs_merge(roots)
-            .proxy(Proxy::custom(move |url| proxies.for_url(url).ok().flatten().cloned()))
             .build()?;
         Ok(Self(client))
     }

@@ -6,6 +6,8 @@
 mod equality;
 mod helm;
 mod installation;
+#[path = "../support/make.rs"]
+mod make;
 mod tools;
 mod unit_tests;
 mod values;

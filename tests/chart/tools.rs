@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 
 use control_plane::ControlPlane;
 
+use crate::make;
+
 pub(crate) struct Tools {
     /// helm 4 and helm 3.
     pub(crate) helm: [PathBuf; 2],
@@ -13,8 +15,7 @@ pub(crate) struct Tools {
 }
 
 pub(crate) static TOOLS: LazyLock<Tools> = LazyLock::new(|| {
-    let printed = output(Command::new("make").args(["--silent", "helm"]).current_dir(repository())).unwrap();
-    let [helm, helm3, helm_unittest] = printed.lines().map(PathBuf::from).collect::<Vec<_>>().try_into().unwrap();
+    let [helm, helm3, helm_unittest] = make::tools("helm").try_into().unwrap();
     Tools { helm: [helm, helm3], helm_unittest }
 });
 

@@ -1,15 +1,15 @@
 //! A real Prometheus that scrapes the operators of a test and evaluates the alerts of `deploy/monitoring`, 100 times as fast.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::TestEnvironment;
 use crate::support::cluster::DEPLOY_FOLDER;
+use crate::support::daemon::Daemon;
+use crate::support::{TestEnvironment, make};
 
 /// How much faster than in production time passes for the alerts.
 const FACTOR: u64 = 100;
@@ -18,7 +18,8 @@ const FACTOR: u64 = 100;
 const JOB: &str = "fic-support-operator";
 
 pub(crate) struct Prometheus {
-    process: Child,
+    /// Runs as long as this value lives.
+    _process: Daemon,
     folder: TempDir,
     address: String,
     targets: Mutex<Vec<(String, String)>>,
@@ -37,18 +38,14 @@ impl Prometheus {
             "scrape_configs": [{ "job_name": JOB, "file_sd_configs": [{ "files": ["targets.json"], "refresh_interval": "1s" }] }],
         });
         fs::write(path("prometheus.json"), configuration.to_string()).unwrap();
-        let log = path("log");
-        let process = Command::new(binary())
+        let mut command = Command::new(make::tool("prometheus"));
+        command
             .arg(format!("--config.file={}", path("prometheus.json").display()))
             .arg(format!("--storage.tsdb.path={}", path("data").display()))
-            .arg("--web.listen-address=127.0.0.1:0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
+            .arg("--web.listen-address=127.0.0.1:0");
+        let process = Daemon::start(&mut command, path("log"));
         let listening = || {
-            let log = fs::read_to_string(&log).unwrap();
+            let log = process.log();
             // Until then it answers with 503.
             log.find("Server is ready to receive web requests")?;
             let line = log.lines().find(|line| line.contains("Listening on"))?;
@@ -56,7 +53,7 @@ impl Prometheus {
         };
         env.wait_until("Prometheus to be ready", || async { listening().is_some() }).await;
         let address = listening().unwrap();
-        Self { process, folder, address, targets: Mutex::default(), client: reqwest::Client::new() }
+        Self { _process: process, folder, address, targets: Mutex::default(), client: reqwest::Client::new() }
     }
 
     /// Scrapes the operator with this index from now on, in addition to the others.
@@ -121,21 +118,6 @@ impl Prometheus {
         let range = [("query", query), ("start", &start), ("end", &end), ("step", "1")];
         self.get("query_range", &range).await["result"].take()
     }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Prometheus, which is built if it is not cached.
-fn binary() -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let make = Command::new("make").args(["--silent", "prometheus"]).current_dir(folder).output().unwrap();
-    assert!(make.status.success(), "make prometheus: {}", String::from_utf8_lossy(&make.stderr));
-    String::from_utf8(make.stdout).unwrap().trim().into()
 }
 
 /// The rules with each time divided: how long an alert waits, the ranges in its expression, and ages in seconds.

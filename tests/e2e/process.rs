@@ -9,12 +9,12 @@ use fic_simulator::faults::{Fault, Kind};
 use fic_simulator::log::{Call, Entry};
 use serde_json::{Value, json};
 
-use crate::support::TestEnvironment;
 use crate::support::connect_proxy::ConnectProxy;
 use crate::support::environment::SECRET_TYPE;
 use crate::support::plan::message;
 use crate::support::texts::log::{LEASE_RELEASED, WATCH_FAILED};
 use crate::support::texts::message::REDACTED;
+use crate::support::{TestEnvironment, make};
 
 fn create_took_effect(log: &[Entry]) -> bool {
     log.iter().any(|entry| entry.call == Call::Create && entry.effect)
@@ -194,10 +194,7 @@ async fn metrics_are_served_in_the_requested_format_and_satisfy_promtool() {
 
 /// Checks metrics with promtool, which is built if it is not cached.
 fn promtool_check(metrics: &str) {
-    let make = Command::new("make").args(["--silent", "promtool"]).output().unwrap();
-    assert!(make.status.success(), "make promtool: {}", String::from_utf8_lossy(&make.stderr));
-    let promtool = String::from_utf8(make.stdout).unwrap();
-    let mut check = Command::new(promtool.trim())
+    let mut check = Command::new(make::tool("promtool"))
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,8 +12,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::support::TestEnvironment;
+use crate::support::daemon::Daemon;
 use crate::support::environment::SECRET_TYPE;
+use crate::support::{TestEnvironment, make};
 
 /// The requests that the Collector passes on.
 #[derive(Clone, Default)]
@@ -74,8 +74,9 @@ fn attributes(object: &Value) -> HashMap<String, String> {
 
 /// A Collector that passes on what it receives.
 struct Collector {
-    process: Child,
-    folder: TempDir,
+    process: Daemon,
+    /// Its configuration, which exists as long as it runs.
+    _folder: TempDir,
 }
 
 impl Collector {
@@ -94,33 +95,18 @@ impl Collector {
         });
         let file = folder.path().join("collector.yaml");
         std::fs::write(&file, configuration.to_string()).unwrap();
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let make = Command::new("make").args(["--silent", "collector"]).current_dir(repository).output().unwrap();
-        assert!(make.status.success(), "make collector: {}", String::from_utf8_lossy(&make.stderr));
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let process = Command::new(String::from_utf8(make.stdout).unwrap().trim())
-            .arg(format!("--config=file:{}", file.display()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Self { process, folder }
+        let mut command = Command::new(make::tool("collector"));
+        let process =
+            Daemon::start(command.arg(format!("--config=file:{}", file.display())), folder.path().join("log"));
+        Self { process, _folder: folder }
     }
 
     /// The URL that it receives at, once it does.
     fn url(&self) -> Option<String> {
-        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
+        let log = self.process.log();
         let line = log.lines().find(|line| line.contains("Starting HTTP server"))?;
         let (_, rest) = line.split_once("\"endpoint\": \"")?;
         Some(format!("http://{}", rest.split_once('"')?.0))
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

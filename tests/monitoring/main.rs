@@ -3,17 +3,21 @@
 #![allow(clippy::unwrap_used, reason = "a test panics at the first unexpected result")]
 
 mod kube_state_metrics;
+#[path = "../support/make.rs"]
+mod make;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
 use fic_support_operator::controller::ControllerMetrics;
 use fic_support_operator::fic::metrics::FicMetrics;
 use fic_support_operator::metrics;
 use serde_json::Value;
+
+static PROMTOOL: LazyLock<PathBuf> = LazyLock::new(|| make::tool("promtool"));
 
 const PREFIX: &str = "fic_operator_";
 
@@ -38,20 +42,10 @@ fn run_unit_tests(groups: &Value) -> Result<(), String> {
     fs::write(folder.path().join("rules.yaml"), groups.to_string()).unwrap();
     let tests = repository().join("tests/monitoring/alerts_test.yaml");
     fs::copy(tests, folder.path().join("alerts_test.yaml")).unwrap();
-    let mut promtool = Command::new(promtool());
+    let mut promtool = Command::new(&*PROMTOOL);
     let output = promtool.args(["test", "rules", "alerts_test.yaml"]).current_dir(folder.path()).output().unwrap();
     let printed = [output.stdout, output.stderr].concat();
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&printed).into()) }
-}
-
-/// promtool, which is built if it is not cached.
-fn promtool() -> &'static Path {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| {
-        let make = Command::new("make").args(["--silent", "promtool"]).current_dir(repository()).output().unwrap();
-        assert!(make.status.success(), "make promtool: {}", String::from_utf8_lossy(&make.stderr));
-        String::from_utf8(make.stdout).unwrap().trim().into()
-    })
 }
 
 #[test]

@@ -31,7 +31,6 @@ impl TestEnvironment {
 
     /// Lets the API server answer requests of this kind in the namespace of the test with an internal error, since it
     /// cannot reach a webhook. Returns the argument with which `kubectl delete` ends that.
-    #[allow(dead_code, reason = "not every test binary breaks requests")]
     pub fn break_requests(&self, operation: &str, group: &str, resource: &str) -> String {
         let name = format!("unreachable-in-{}", self.namespace);
         let webhook = json!({

@@ -6,10 +6,11 @@ pub mod audit;
 pub mod cluster;
 #[allow(dead_code, reason = "only the end-to-end tests use it")]
 pub mod connect_proxy;
+pub mod daemon;
 pub mod environment;
-#[allow(dead_code, reason = "only the end-to-end tests and the cluster tests use it")]
 pub mod examples;
 pub mod kubectl;
+pub mod make;
 pub mod operator;
 pub mod plan;
 #[allow(dead_code, reason = "only the end-to-end tests use it")]

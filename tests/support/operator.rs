@@ -1,25 +1,21 @@
 //! The operator as a process, with the permissions of its service account.
 
 use std::cell::RefCell;
-use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::TestEnvironment;
 use super::cluster::OPERATOR;
+use super::daemon::Daemon;
 use super::texts::log::{CACHES_SYNCED, HTTP_ADDRESS, WAITING_FOR_LEASE};
 
 /// A running operator. It is killed when this value is dropped.
-pub struct Operator {
-    process: Child,
-    log: PathBuf,
-}
+pub struct Operator(Daemon);
 
 impl Operator {
     pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
+        self.0.log()
     }
 
     /// The address of the health and metrics endpoints, read from the log.
@@ -33,31 +29,24 @@ impl Operator {
 
     /// The id of the process.
     pub fn id(&self) -> u32 {
-        self.process.id()
+        self.0.process.id()
     }
 
     pub fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        self.0.process.kill().unwrap();
+        self.0.process.wait().unwrap();
     }
 
     /// Sends SIGTERM and waits until the process has exited.
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal("TERM");
-        self.process.wait().unwrap()
+        self.0.process.wait().unwrap()
     }
 
     pub fn signal(&self, signal: &str) {
         let process = self.id().to_string();
         let sent = Command::new("kill").args([&format!("-{signal}"), &process]).status().unwrap();
         assert!(sent.success(), "SIG{signal} could not be sent to the operator");
-    }
-}
-
-impl Drop for Operator {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -84,12 +73,12 @@ impl TestEnvironment {
     pub async fn run_operator_to_exit(&self) -> (Option<i32>, String) {
         let operator = RefCell::new(self.spawn_operator());
         self.wait_until("the operator to exit", || {
-            let has_exited = operator.borrow_mut().process.try_wait().unwrap().is_some();
+            let has_exited = operator.borrow_mut().0.process.try_wait().unwrap().is_some();
             async move { has_exited }
         })
         .await;
         let mut operator = operator.into_inner();
-        (operator.process.wait().unwrap().code(), operator.log())
+        (operator.0.process.wait().unwrap().code(), operator.log())
     }
 
     fn spawn_operator(&self) -> Operator {
@@ -97,8 +86,8 @@ impl TestEnvironment {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = &self.cluster.control_plane.details().folder;
         let log = folder.join(format!("operator-{}-{number}.log", self.namespace));
-        let file = File::create(&log).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_fic-support-operator"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fic-support-operator"));
+        command
             .args(["run", "--allow-insecure-http", "--http-bind-address=127.0.0.1:0"])
             .args(["--poll-interval=200ms", "--resync-interval=2s", "--operation-timeout=30s", "--request-timeout=2s"])
             .arg("--loss-patience=1s")
@@ -109,13 +98,8 @@ impl TestEnvironment {
             .env("KUBECONFIG", &self.cluster.operator_kubeconfig)
             .env("POD_NAMESPACE", OPERATOR)
             .envs(self.operator_variables.iter().cloned())
-            .env("RUST_LOG", "info,fic_support_operator=debug")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(file)
-            .spawn()
-            .unwrap();
-        Operator { process, log }
+            .env("RUST_LOG", "info,fic_support_operator=debug");
+        Operator(Daemon::start(&mut command, log))
     }
 
     /// The operator that was started last.
