@@ -2,13 +2,17 @@
 //! operators.
 
 use std::fmt::Debug;
+use std::future::ready;
+use std::pin::pin;
 use std::time::Duration;
 
 use fic_simulator::log::Entry;
 use fic_support_operator::api::plan::PremiumSupportPlan;
+use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
-use kube::runtime::wait::{Condition, await_condition};
+use kube::runtime::wait::Condition;
+use kube::runtime::watcher::{self, watch_object};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -77,10 +81,12 @@ impl TestEnvironment {
     where
         K: Resource + Clone + Debug + Send + DeserializeOwned + 'static,
     {
-        let Ok(object) = tokio::time::timeout(TIMEOUT, await_condition(api, name, condition)).await else {
+        let objects = watch_object(api, name).filter(|object| ready(!object.as_ref().is_err_and(is_expired)));
+        let mut matching = pin!(objects.try_skip_while(|object| ready(Ok(!condition.matches_object(object.as_ref())))));
+        let Ok(object) = tokio::time::timeout(TIMEOUT, matching.try_next()).await else {
             panic!("timed out waiting for {what}\n{}", self.diagnostics().await);
         };
-        object.unwrap()
+        object.unwrap().unwrap()
     }
 
     /// Waits for a condition that no watch reports: a process, the simulator, several objects.
@@ -117,4 +123,11 @@ impl TestEnvironment {
         let logs = self.operators.iter().map(Operator::log).collect::<Vec<_>>().join("\n---\n");
         format!("plans:\n{plans}\nrequests to the simulator:\n{requests}\nlogs of the operators:\n{logs}")
     }
+}
+
+/// Whether the API server has ended the watch because it no longer has the changes since the last one: it forgets them when
+/// the CRD changes. The stream begins again with a list.
+fn is_expired(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchError(status) if status.code == 410)
+        || matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
 }
