@@ -19,6 +19,7 @@ use fic_support_operator::domain::contract::{Contract, ContractId, OperationStat
 use fic_support_operator::domain::error::{FicError, WriteOutcome};
 use fic_support_operator::fic::metrics::FicMetrics;
 use fic_support_operator::fic::{Access, Endpoints, FicClient, Limits, NotLeader};
+use fic_support_operator::metrics;
 use fic_support_operator::proxy::Proxies;
 use http2_server::{Ending, Http2Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -78,6 +79,15 @@ fn no_proxies() -> Proxies {
 }
 
 fn client(simulator: &Simulator, request_timeout: Duration, requests_per_second: u32) -> FicClient {
+    client_with_metrics(simulator, request_timeout, requests_per_second, FicMetrics::default())
+}
+
+fn client_with_metrics(
+    simulator: &Simulator,
+    request_timeout: Duration,
+    requests_per_second: u32,
+    metrics: FicMetrics,
+) -> FicClient {
     let endpoints = Endpoints {
         fic: simulator.fic_endpoint().parse().unwrap(),
         keystone: simulator.keystone_endpoint().parse().unwrap(),
@@ -87,7 +97,7 @@ fn client(simulator: &Simulator, request_timeout: Duration, requests_per_second:
         vec![],
         no_proxies(),
         Limits { request_timeout, requests_per_second, ..Limits::default() },
-        FicMetrics::default(),
+        metrics,
     )
     .unwrap()
 }
@@ -263,6 +273,44 @@ async fn each_tenant_and_pair_of_credentials_has_its_own_token() {
         env.fic.list(access).await.unwrap();
     }
     assert_eq!(env.count(Call::SignIn), 3);
+}
+
+#[tokio::test]
+async fn metrics_count_sign_ins_by_cause_and_show_the_tokens_and_the_rate() {
+    let env = TestEnv::new().await;
+    let mut registry = metrics::registry();
+    let fic = client_with_metrics(&env.simulator, Duration::from_secs(5), 40, FicMetrics::register(&mut registry));
+    let other = Access { tenant: "00000000000000000000000000000001".into(), ..env.access.clone() };
+    for access in [&env.access, &other, &env.access] {
+        fic.list(access).await.unwrap();
+    }
+    env.simulator.revoke_tokens(None);
+    fic.list(&env.access).await.unwrap();
+    let third = Access { tenant: "00000000000000000000000000000002".into(), ..env.access.clone() };
+    env.simulator.fault(Fault::always(Call::SignIn, &third.tenant, status(503)));
+    fic.list(&third).await.unwrap_err();
+    let text = metrics::text(&registry).unwrap();
+    for line in [
+        "token_requests_total{cause=\"first\"} 3",
+        "token_requests_total{cause=\"expiring\"} 0",
+        "token_requests_total{cause=\"refused\"} 1",
+        "fic_requests_total{call=\"sign_in\",outcome=\"2xx\"} 3",
+        "fic_requests_total{call=\"sign_in\",outcome=\"5xx\"} 1",
+        "fic_requests_total{call=\"sign_in\",outcome=\"lost\"} 0",
+        "tokens 2",
+        "fic_requests_per_second_limit 40.0",
+    ] {
+        assert!(text.contains(&format!("fic_operator_{line}\n")), "{line} is missing in {text}");
+    }
+    for tenant in [&env.access, &other] {
+        let limited = Kind::Status { code: 429, body: None, retry_after: None };
+        env.simulator.fault(Fault::always(Call::List, &tenant.tenant, limited));
+        fic.list(tenant).await.unwrap_err();
+    }
+    let text = metrics::text(&registry).unwrap();
+    let rate = text.lines().find_map(|line| line.strip_prefix("fic_operator_fic_requests_per_second_limit "));
+    let rate = rate.unwrap().parse::<f64>().unwrap();
+    assert!((20.0..25.0).contains(&rate), "{rate} requests per second");
 }
 
 #[tokio::test]

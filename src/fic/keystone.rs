@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use reqwest::{Method, Url};
+use reqwest::{Method, Request, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -12,8 +12,9 @@ use zeroize::Zeroizing;
 use crate::api::credentials::Credentials;
 use crate::domain::error::FicError;
 use crate::fic::Access;
+use crate::fic::http::TransportError;
 use crate::fic::response::Response;
-use crate::fic::transport::{Transport, append_path, request, secret_bytes};
+use crate::fic::transport::{append_path, request, secret_bytes};
 use crate::fic::wire;
 
 /// How long a token is used if Keystone does not say how long it is valid. FIC refuses one that has expired, and the
@@ -34,12 +35,19 @@ pub(super) struct Token {
     pub(super) renew_at: Instant,
 }
 
-/// Signs in for one tenant.
-pub(super) async fn sign_in(transport: &Transport, endpoint: &Url, access: &Access) -> Result<Token, FicError> {
+/// The request for a token that is scoped to one tenant.
+pub(super) fn sign_in_request(endpoint: &Url, access: &Access) -> Result<Request, FicError> {
     let body = body(access).map_err(|error| FicError::unavailable(error.to_string()))?;
-    let sent_at = Instant::now();
-    let request = request(Method::POST, append_path(endpoint, ["auth", "tokens"]), Some(secret_bytes(body).into()));
-    let response = transport.send(access, request, &|| true).await.map_err(|error| name_keystone(error.into()))?;
+    Ok(request(Method::POST, append_path(endpoint, ["auth", "tokens"]), Some(secret_bytes(body).into())))
+}
+
+/// The token in the response to such a request, which was sent at this time or later.
+pub(super) fn parse_token(
+    response: Result<Response, TransportError>,
+    sent_at: Instant,
+    access: &Access,
+) -> Result<Token, FicError> {
+    let response = response.map_err(|error| name_keystone(error.into()))?;
     if response.status != 201 && response.status != 200 {
         return Err(error_of(&response, &access.credentials));
     }

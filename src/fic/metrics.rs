@@ -1,18 +1,26 @@
-//! The metrics of the FIC client: the number of requests by call and outcome, and their duration by call.
+//! The metrics of the FIC client: requests by call and outcome, how long they take and wait, sign-ins by cause, and at each
+//! scrape the tokens and the rate.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder,
+};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use strum::VariantArray;
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::fic::call::Call;
+use crate::fic::rate_limit::RateLimiter;
+use crate::fic::tokens::TokenCache;
 use crate::metrics::seconds;
 
 /// The metrics of the FIC client. Clones share their values.
@@ -23,6 +31,38 @@ pub struct FicMetrics {
     durations: Family<CallLabel, Histogram>,
     active: Gauge,
     rate_limit_waits: Histogram,
+    token_requests: Family<CauseLabel, Counter>,
+    current: Arc<OnceLock<Current>>,
+}
+
+/// What the client has now.
+#[derive(Clone)]
+struct Current {
+    rate_limiter: Arc<RateLimiter>,
+    tokens: Arc<TokenCache>,
+}
+
+impl std::fmt::Debug for Current {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Current")
+    }
+}
+
+/// Why a token is requested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VariantArray, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub(super) enum TokenCause {
+    /// There is none for the credentials and the tenant.
+    First,
+    /// The one before expires soon, or has expired.
+    Expiring,
+    /// FIC refused the one before.
+    Refused,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabel {
+    cause: TokenCause,
 }
 
 /// A request that was sent and is not answered yet.
@@ -51,6 +91,12 @@ impl EncodeLabelValue for Call {
     }
 }
 
+impl EncodeLabelValue for TokenCause {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        <&'static str>::from(self).encode(encoder)
+    }
+}
+
 impl Default for FicMetrics {
     /// Metrics that no registry exports, for tests.
     fn default() -> Self {
@@ -60,11 +106,13 @@ impl Default for FicMetrics {
             durations: Family::new_with_constructor(seconds),
             active: Gauge::default(),
             rate_limit_waits: seconds(),
+            token_requests: Family::default(),
+            current: Arc::default(),
         }
     }
 }
 
-/// The outcomes of a call to FIC. Their rows exist from the start, so that the first request of a kind is an increase.
+/// The outcomes of a call. Their rows exist from the start, so that the first request of a kind is an increase.
 const OUTCOMES: [&str; 12] =
     ["2xx", "3xx", "401", "403", "404", "409", "429", "4xx", "5xx", "other", "lost", "not_sent"];
 
@@ -74,8 +122,7 @@ impl FicMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         for call in Call::VARIANTS.iter().copied() {
-            let outcomes = if call == Call::SignIn { &["2xx"][..] } else { &OUTCOMES };
-            for outcome in outcomes {
+            for outcome in OUTCOMES {
                 let _ = metrics.requests.get_or_create(&RequestLabels { call, outcome });
             }
             let _ = metrics.durations.get_or_create(&CallLabel { call });
@@ -104,7 +151,23 @@ impl FicMetrics {
             Unit::Seconds,
             metrics.rate_limit_waits.clone(),
         );
+        for cause in TokenCause::VARIANTS.iter().copied() {
+            let _ = metrics.token_requests.get_or_create(&CauseLabel { cause });
+        }
+        registry.register("token_requests", "Sign-ins by cause", metrics.token_requests.clone());
+        registry.register_collector(Box::new(metrics.clone()));
         metrics
+    }
+
+    /// From now on the tokens and the rate are those of this client.
+    pub(super) fn show(&self, rate_limiter: &Arc<RateLimiter>, tokens: &Arc<TokenCache>) {
+        let current = Current { rate_limiter: Arc::clone(rate_limiter), tokens: Arc::clone(tokens) };
+        assert!(self.current.set(current).is_ok(), "each client has metrics of its own");
+    }
+
+    /// Counts a sign-in.
+    pub(super) fn record_token_request(&self, cause: TokenCause) {
+        self.token_requests.get_or_create(&CauseLabel { cause }).inc();
     }
 
     /// Records that a request is sent after a wait for the rate limit of the operator. It is active until the result is
@@ -122,6 +185,23 @@ impl FicMetrics {
             self.last_success.set(Timestamp::now().as_second());
         }
         self.durations.get_or_create(&CallLabel { call }).observe(duration.as_secs_f64());
+    }
+}
+
+impl Collector for FicMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let Some(Current { rate_limiter, tokens }) = self.current.get() else { return Ok(()) };
+        let tokens = i64::try_from(tokens.valid()).unwrap_or(i64::MAX);
+        let help = "Tokens that are valid, one for each pair of credentials and tenant";
+        ConstGauge::new(tokens).encode(encoder.encode_descriptor("tokens", help, None, MetricType::Gauge)?)?;
+        let rate = encoder.encode_descriptor(
+            "fic_requests_per_second_limit",
+            "How many requests per second are sent at most: --fic-requests-per-second, or fewer while FIC limits the rate \
+             of several tenants; 0: no limit",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(rate_limiter.rate().unwrap_or(0.0)).encode(rate)
     }
 }
 

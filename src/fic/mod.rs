@@ -20,12 +20,13 @@ mod tokens;
 mod transport;
 mod wire;
 
-use std::time::Instant;
+use std::sync::Arc;
 
 use reqwest::{Certificate, Method, Request, StatusCode, Url};
 use secrecy::SecretString;
 use serde_json::Value;
 use thiserror::Error;
+use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, info_span};
 
@@ -40,6 +41,7 @@ use circuit_breaker::CircuitBreaker;
 use http::{Http, HttpClient, TransportError};
 use keystone::Token;
 use metrics::{FicMetrics, status_class};
+use rate_limit::RateLimiter;
 use refused_sign_ins::RefusedSignIns;
 use response::{FicResponse, Response};
 use tokens::TokenCache;
@@ -81,7 +83,7 @@ pub struct NotLeader;
 /// The client.
 pub struct FicClient {
     transport: Transport,
-    tokens: TokenCache,
+    tokens: Arc<TokenCache>,
     refused_sign_ins: RefusedSignIns,
     circuit_breaker: CircuitBreaker,
     endpoints: Endpoints,
@@ -118,10 +120,12 @@ impl FicClient {
         limits: Limits,
         metrics: FicMetrics,
     ) -> Self {
-        let transport = Transport::new(http_client, limits, metrics.clone());
+        let rate_limiter = Arc::new(RateLimiter::new(limits.requests_per_second));
+        let tokens = Arc::new(TokenCache::default());
+        metrics.show(&rate_limiter, &tokens);
         Self {
-            transport,
-            tokens: TokenCache::default(),
+            transport: Transport::new(http_client, rate_limiter, limits.request_timeout, metrics.clone()),
+            tokens,
             refused_sign_ins: RefusedSignIns::default(),
             circuit_breaker: CircuitBreaker::new(limits.failing_tenants),
             endpoints,
@@ -236,7 +240,7 @@ impl FicClient {
         let mut is_retry = false;
         loop {
             let token = self.token(access).await.map_err(TransportError::NotSent)?;
-            let response = self.send_once(access, request, &token, may_send).await?;
+            let response = self.send_once(access, request.call, request.with_token(&token)?, may_send).await?;
             if response.status == StatusCode::UNAUTHORIZED.as_u16() && !is_retry {
                 self.tokens.discard(access, &token).await;
                 is_retry = true;
@@ -246,17 +250,17 @@ impl FicClient {
         }
     }
 
+    /// Sends one request, and records it in the metrics and the trace.
     async fn send_once(
         &self,
         access: &Access,
-        request: &ApiRequest,
-        token: &SecretString,
+        call: Call,
+        request: Request,
         may_send: MaySend<'_>,
     ) -> Result<Response, TransportError> {
-        let http_request = request.with_token(token)?;
         let began = Instant::now();
-        let span = request_span(request.call);
-        let response = self.transport.send(access, http_request, may_send).instrument(span.clone()).await;
+        let span = request_span(call);
+        let response = self.transport.send(access, request, may_send).instrument(span.clone()).await;
         let outcome = match &response {
             Ok(response) => status_class(response.status),
             Err(TransportError::NotSent(_) | TransportError::NotLeader) => "not_sent",
@@ -264,24 +268,26 @@ impl FicClient {
         };
         span.record("http.response.status_code", response.as_ref().ok().map(|response| response.status));
         span.record("outcome", outcome);
-        self.metrics.record(request.call, outcome, began.elapsed());
+        self.metrics.record(call, outcome, began.elapsed());
         response
     }
 
     async fn token(&self, access: &Access) -> Result<SecretString, FicError> {
-        self.tokens
-            .get(access, || self.refused_sign_ins.sign_in(access.credentials.fingerprint, || self.sign_in(access)))
-            .await
+        let sign_in = |cause| {
+            let sign_in = move || {
+                self.metrics.record_token_request(cause);
+                self.sign_in(access)
+            };
+            self.refused_sign_ins.sign_in(access.credentials.fingerprint, sign_in)
+        };
+        self.tokens.get(access, sign_in).await
     }
 
     async fn sign_in(&self, access: &Access) -> Result<Token, FicError> {
-        let began = Instant::now();
-        let span = request_span(Call::SignIn);
-        let token = keystone::sign_in(&self.transport, &self.endpoints.keystone, access).instrument(span.clone()).await;
-        let outcome = token.as_ref().map_or_else(FicError::category, |_| "2xx");
-        span.record("outcome", outcome);
-        self.metrics.record(Call::SignIn, outcome, began.elapsed());
-        token
+        let request = keystone::sign_in_request(&self.endpoints.keystone, access)?;
+        let sent_at = Instant::now();
+        let response = self.send_once(access, Call::SignIn, request, &|| true).await;
+        keystone::parse_token(response, sent_at, access)
     }
 }
 

@@ -80,6 +80,12 @@ impl RateLimiter {
         }
     }
 
+    /// How many requests per second are sent at most. `None`: no limit.
+    pub(super) fn rate(&self) -> Option<f64> {
+        let (interval, _) = self.lock().pace.interval(Instant::now())?;
+        Some(interval.as_secs_f64().recip())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,11 +9,34 @@ use tokio::time::Instant;
 use crate::domain::error::FicError;
 use crate::fic::Access;
 use crate::fic::keystone::Token;
+use crate::fic::metrics::TokenCause;
 
 /// The fingerprint of the credentials, and the tenant.
 type CacheKey = (u64, Box<str>);
 /// A call holds the lock of a slot while it signs in, so that concurrent calls with the same key share one sign-in.
-type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
+type Slot = Arc<tokio::sync::Mutex<Cached>>;
+
+/// What the cache has for a key.
+#[derive(Default)]
+enum Cached {
+    #[default]
+    Nothing,
+    Token(Token),
+    /// FIC refused the token.
+    Refused,
+}
+
+impl Cached {
+    /// The token, if it need not be renewed, or why a new one is needed.
+    fn valid(&self) -> Result<&Token, TokenCause> {
+        match self {
+            Self::Token(token) if token.renew_at > Instant::now() => Ok(token),
+            Self::Token(_) => Err(TokenCause::Expiring),
+            Self::Nothing => Err(TokenCause::First),
+            Self::Refused => Err(TokenCause::Refused),
+        }
+    }
+}
 
 /// The cached tokens.
 #[derive(Default)]
@@ -31,38 +54,44 @@ struct Slots {
 
 impl TokenCache {
     /// Returns the cached token, or signs in for a new one.
-    pub(super) async fn get<F>(&self, access: &Access, sign_in: impl FnOnce() -> F) -> Result<SecretString, FicError>
+    pub(super) async fn get<F>(
+        &self,
+        access: &Access,
+        sign_in: impl FnOnce(TokenCause) -> F,
+    ) -> Result<SecretString, FicError>
     where
         F: Future<Output = Result<Token, FicError>>,
     {
         let slot = self.slot(access);
-        let mut token = slot.lock().await;
-        if let Some(token) = token.as_ref().filter(|token| token.renew_at > Instant::now()) {
-            return Ok(token.value.clone());
-        }
-        let new = sign_in().await?;
-        let value = new.value.clone();
-        *token = Some(new);
+        let mut cached = slot.lock().await;
+        let cause = match cached.valid() {
+            Ok(token) => return Ok(token.value.clone()),
+            Err(cause) => cause,
+        };
+        let token = sign_in(cause).await?;
+        let value = token.value.clone();
+        *cached = Cached::Token(token);
         Ok(value)
     }
 
     /// Removes a token that FIC refused with 401, unless another call has already replaced it.
     pub(super) async fn discard(&self, access: &Access, refused: &SecretString) {
         let slot = self.slot(access);
-        let mut token = slot.lock().await;
-        if token.as_ref().is_some_and(|token| token.value.expose_secret() == refused.expose_secret()) {
-            *token = None;
+        let mut cached = slot.lock().await;
+        if matches!(&*cached, Cached::Token(token) if token.value.expose_secret() == refused.expose_secret()) {
+            *cached = Cached::Refused;
         }
+    }
+
+    /// The number of tokens that are valid. A call that signs in for a token counts as one.
+    pub(super) fn valid(&self) -> usize {
+        self.lock().by_key.values().filter(|slot| is_in_use(slot)).count()
     }
 
     fn slot(&self, access: &Access) -> Slot {
         let mut slots = self.lock();
         if slots.by_key.len() > slots.clean_up_at.max(64) {
-            // Keep the slots that a call has locked and those with a valid token.
-            slots.by_key.retain(|_, slot| {
-                slot.try_lock()
-                    .map_or(true, |token| token.as_ref().is_some_and(|token| token.renew_at > Instant::now()))
-            });
+            slots.by_key.retain(|_, slot| is_in_use(slot));
             slots.clean_up_at = slots.by_key.len() * 2;
         }
         Arc::clone(slots.by_key.entry((access.credentials.fingerprint, access.tenant.clone())).or_default())
@@ -71,6 +100,11 @@ impl TokenCache {
     fn lock(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a call has locked the slot, or it has a valid token.
+fn is_in_use(slot: &Slot) -> bool {
+    slot.try_lock().map_or(true, |cached| cached.valid().is_ok())
 }
 
 #[cfg(test)]
@@ -87,7 +121,7 @@ mod tests {
             tenant: tenant.to_string().into(),
             credentials: Credentials::new("key", "secret"),
         };
-        let sign_in = async || Ok(Token { value: "token".into(), renew_at: Instant::now() + lifetime });
+        let sign_in = async |_| Ok(Token { value: "token".into(), renew_at: Instant::now() + lifetime });
         tokens.get(&access, sign_in).await.expect("a token").expose_secret().to_owned()
     }
 
@@ -123,15 +157,27 @@ mod tests {
             tenant: "a".into(),
             credentials: Credentials::new("key", "secret"),
         };
+        // The token, and why it was requested if it was.
         let get = async |value: &str| {
             let renew_at = Instant::now() + Duration::from_secs(10);
-            let sign_in = async || Ok(Token { value: value.into(), renew_at });
-            tokens.get(&access, sign_in).await.expect("a token").expose_secret().to_owned()
+            let mut requested = None;
+            let sign_in = async |cause| {
+                requested = Some(cause);
+                Ok(Token { value: value.into(), renew_at })
+            };
+            let token = tokens.get(&access, sign_in).await.expect("a token");
+            (token.expose_secret().to_owned(), requested)
         };
-        assert_eq!(get("first").await, "first");
+        assert_eq!(get("first").await, ("first".into(), Some(TokenCause::First)));
         tokio::time::advance(Duration::from_millis(9_999)).await;
-        assert_eq!(get("second").await, "first");
+        assert_eq!((get("second").await, tokens.valid()), (("first".into(), None), 1));
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(get("third").await, "third");
+        assert_eq!(tokens.valid(), 0);
+        assert_eq!(get("third").await, ("third".into(), Some(TokenCause::Expiring)));
+        tokens.discard(&access, &"first".into()).await;
+        assert_eq!(get("fourth").await, ("third".into(), None), "another one was refused");
+        tokens.discard(&access, &"third".into()).await;
+        assert_eq!(tokens.valid(), 0);
+        assert_eq!(get("fifth").await, ("fifth".into(), Some(TokenCause::Refused)));
     }
 }

@@ -1,6 +1,7 @@
 //! Sends one HTTP request with all limits: rate, leadership, time and size. The error says whether the request was
 //! sent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,15 +44,19 @@ impl Default for Limits {
 /// Sends requests within the limits.
 pub(super) struct Transport {
     http_client: Box<dyn HttpClient>,
-    rate_limiter: RateLimiter,
+    rate_limiter: Arc<RateLimiter>,
     request_timeout: Duration,
     metrics: FicMetrics,
 }
 
 impl Transport {
-    pub(super) fn new(http_client: Box<dyn HttpClient>, limits: Limits, metrics: FicMetrics) -> Self {
-        let Limits { request_timeout, requests_per_second, .. } = limits;
-        Self { http_client, rate_limiter: RateLimiter::new(requests_per_second), request_timeout, metrics }
+    pub(super) fn new(
+        http_client: Box<dyn HttpClient>,
+        rate_limiter: Arc<RateLimiter>,
+        request_timeout: Duration,
+        metrics: FicMetrics,
+    ) -> Self {
+        Self { http_client, rate_limiter, request_timeout, metrics }
     }
 
     /// Sends a request for this tenant and reads its response.
@@ -170,8 +175,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn leadership_lost_while_request_waits_for_rate_limit_prevents_sending() {
         static SENT: AtomicUsize = AtomicUsize::new(0);
-        let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 1, ..Limits::default() };
-        let transport = Transport::new(Box::new(CountingClient(&SENT)), limits, FicMetrics::default());
+        let (client, rate_limiter) = (Box::new(CountingClient(&SENT)), Arc::new(RateLimiter::new(1)));
+        let transport = Transport::new(client, rate_limiter, Duration::from_secs(5), FicMetrics::default());
         let lost_at = Instant::now() + Duration::from_millis(500);
         let access = Access {
             namespace: "team".into(),
