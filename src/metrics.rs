@@ -1,5 +1,7 @@
 //! The metrics registry. Each component defines and registers its own metrics; all names start with `fic_operator_`.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use prometheus_client::encoding::{EncodeLabelSet, prometheus_text, text};
 use prometheus_client::metrics::counter::Counter;
@@ -91,11 +93,37 @@ pub fn seconds() -> Histogram {
 }
 
 /// Metrics of the requests to the Kubernetes API server.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct KubernetesMetrics {
     writes: Family<ObjectLabel, Counter>,
-    watch_errors: Counter,
+    watch_errors: Family<ObjectLabel, Counter>,
     events_dropped: Counter,
+    requests: Family<KubernetesRequest, Counter>,
+    durations: Family<VerbLabel, Histogram>,
+}
+
+impl Default for KubernetesMetrics {
+    fn default() -> Self {
+        Self {
+            writes: Family::default(),
+            watch_errors: Family::default(),
+            events_dropped: Counter::default(),
+            requests: Family::default(),
+            durations: Family::new_with_constructor(seconds),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KubernetesRequest {
+    verb: &'static str,
+    resource: &'static str,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerbLabel {
+    verb: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -110,13 +138,27 @@ impl KubernetesMetrics {
         for object in ["plan", "secret", "event"] {
             let _ = metrics.writes.get_or_create(&ObjectLabel { object });
         }
+        for object in ["plan", "secret"] {
+            let _ = metrics.watch_errors.get_or_create(&ObjectLabel { object });
+        }
         registry.register("kubernetes_writes", "Writes to the API server by kind of object", metrics.writes.clone());
         registry.register(
             "watch_errors",
-            "Watches of the API server that failed and were restarted",
+            "Watches of the API server that failed and were restarted, by kind of object",
             metrics.watch_errors.clone(),
         );
         registry.register("events_dropped", "Events that could not be written", metrics.events_dropped.clone());
+        registry.register(
+            "kubernetes_requests",
+            "Requests to the API server by verb, resource and status code; none: there was no response",
+            metrics.requests.clone(),
+        );
+        registry.register_with_unit(
+            "kubernetes_request_duration",
+            "How long the API server takes until it begins its response",
+            Unit::Seconds,
+            metrics.durations.clone(),
+        );
         metrics
     }
 
@@ -131,8 +173,14 @@ impl KubernetesMetrics {
     }
 
     /// Counts a failed watch.
-    pub fn record_watch_error(&self) {
-        self.watch_errors.inc();
+    pub fn record_watch_error(&self, object: &'static str) {
+        self.watch_errors.get_or_create(&ObjectLabel { object }).inc();
+    }
+
+    /// Counts a request.
+    pub fn record_request(&self, verb: &'static str, resource: &'static str, code: &'static str, duration: Duration) {
+        self.requests.get_or_create(&KubernetesRequest { verb, resource, code }).inc();
+        self.durations.get_or_create(&VerbLabel { verb }).observe(duration.as_secs_f64());
     }
 }
 

@@ -125,6 +125,20 @@ pub struct RunArgs {
     #[arg(long, env = "FIC_OPERATOR_METRICS_PLAN_LIMIT", value_name = "N", default_value_t = crate::index::metrics::DEFAULT_PLAN_LIMIT)]
     pub metrics_plan_limit: usize,
 
+    /// Have a metric with the contract of each plan.
+    #[arg(
+        long,
+        help = "Have a metric with the tenant, the contract and the menu of each plan that owns a contract: one series for each. As a variable or with =, true or false",
+        env = "FIC_OPERATOR_METRICS_CONTRACTS",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    pub metrics_contracts: bool,
+
     /// The base URL of an OpenTelemetry Collector. Traces are sent to it over HTTP.
     #[arg(
         long,
@@ -223,7 +237,7 @@ mod tests {
         assert!(!run.leader_elect && !run.allow_insecure_http && run.watch_namespaces.is_empty());
         assert_eq!(run.lease_name, "fic-support-operator");
         assert_eq!((run.http_bind_address, run.log_format), (None, LogFormat::Text));
-        assert_eq!(run.metrics_plan_limit, 1000);
+        assert_eq!((run.metrics_plan_limit, run.metrics_contracts), (1000, false));
         let mut command = Cli::command();
         let help = command.find_subcommand_mut("run").expect("the command").render_long_help().to_string();
         assert!(help.contains(&format!("[default: {DEFAULT_ADDRESS}]")), "{help}");

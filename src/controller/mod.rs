@@ -33,7 +33,7 @@ use crate::domain::facts::Settings;
 use crate::fic::FicClient;
 use crate::health::Health;
 use crate::index::Index;
-use crate::index::metrics::PlanMetrics;
+use crate::index::metrics::{PlanMetrics, PlanSeries};
 use crate::index::scope::Scope;
 use crate::index::triggers::{Triggers, WatchedPlan};
 use crate::leader_election::Leadership;
@@ -88,8 +88,8 @@ pub struct ControllerMetrics {
 }
 
 impl ControllerMetrics {
-    /// Registers the metrics. At most `plan_limit` plans that are not Ready have a series of their own.
-    pub fn register(registry: &mut Registry, plan_limit: usize) -> Self {
+    /// Registers the metrics, of plans with these series.
+    pub fn register(registry: &mut Registry, plan_series: PlanSeries) -> Self {
         let (leader, crd_outdated) = (Gauge::default(), Gauge::default());
         registry.register("leader", "1 while this replica leads", leader.clone());
         let lead_changes = Family::<LeadChange, Counter>::default();
@@ -110,10 +110,16 @@ impl ControllerMetrics {
             leader,
             lead_changes,
             crd_outdated,
-            plans: PlanMetrics::register(registry, plan_limit),
+            plans: PlanMetrics::register(registry, plan_series),
             reconciles: ReconcileMetrics::register(registry),
             kubernetes: KubernetesMetrics::register(registry),
         }
+    }
+
+    /// The metrics of the requests to the API server.
+    #[must_use]
+    pub fn kubernetes(&self) -> &KubernetesMetrics {
+        &self.kubernetes
     }
 
     /// This replica leads.
@@ -161,6 +167,8 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
     let Dependencies { client, scope, metrics, .. } = dependencies;
     metrics.reconciles.set_concurrency(dependencies.concurrency);
     let index = Arc::new(Index::new(&metrics.plans));
+    let states = Arc::new(PlanStates::default());
+    metrics.reconciles.show(&states);
     let (triggers, queues) = Triggers::new();
     let (plan_store, plan_writer) = reflector::store();
     let (secret_store, secret_writer) = reflector::store();
@@ -185,7 +193,7 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
         metrics: metrics.reconciles.clone(),
         kubernetes_metrics: metrics.kubernetes.clone(),
         clock: dependencies.clock,
-        states: PlanStates::default(),
+        states,
         slots: Slots::new(dependencies.concurrency),
         tickets: Tickets::default(),
         purchase_guard: PurchaseGuard::default(),

@@ -37,7 +37,7 @@ pub(super) async fn plans(
     let apis = context.scope.apis::<WatchedPlan>(&client);
     let mut cache = Cache::new(writer, apis.len(), synced);
     let is_one_watch = context.scope.is_one_watch();
-    let mut events = events(apis, &selectors, trim::plan, "plans", &health, &context.kubernetes_metrics);
+    let mut events = events(apis, &selectors, trim::plan, "plan", &health, &context.kubernetes_metrics);
     while let Some((watch, received)) = events.next().await {
         for change in cache.receive(watch, received)? {
             match change {
@@ -84,7 +84,7 @@ pub(super) async fn secrets(
     let selectors = Selectors { labels: None, fields: Some(format!("type={SECRET_TYPE}")) };
     let apis = context.scope.apis::<CredentialsSecret>(&client);
     let mut cache = Cache::new(writer, apis.len(), synced);
-    let mut events = events(apis, &selectors, trim::secret, "secrets", &health, &context.kubernetes_metrics);
+    let mut events = events(apis, &selectors, trim::secret, "secret", &health, &context.kubernetes_metrics);
     while let Some((watch, received)) = events.next().await {
         for change in cache.receive(watch, received)? {
             let key = match change {
@@ -139,7 +139,7 @@ where
 }
 
 fn watch_failed(what: &'static str, error: &Error, metrics: &KubernetesMetrics) {
-    metrics.record_watch_error();
+    metrics.record_watch_error(what);
     match error {
         Error::Ended(status) if status.code == 410 => debug!(what, "the watch expired, restarting it"),
         Error::List(kube::Error::Api(status)) if status.code == 404 => {

@@ -10,6 +10,7 @@ use prometheus_client::encoding::{
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use strum::VariantArray;
 
@@ -21,15 +22,24 @@ use crate::api::key::ObjectKey;
 pub const DEFAULT_PLAN_LIMIT: usize = 1000;
 
 /// Metrics of the plans in the index. Clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PlanMetrics {
     current: Arc<Mutex<Weak<Mutex<Inner>>>>,
-    plan_limit: usize,
+    series: PlanSeries,
 }
 
-impl Default for PlanMetrics {
+/// Which plans have series of their own.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanSeries {
+    /// At most this many that are not Ready.
+    pub not_ready_limit: usize,
+    /// Each that owns a contract.
+    pub contracts: bool,
+}
+
+impl Default for PlanSeries {
     fn default() -> Self {
-        Self { current: Arc::default(), plan_limit: DEFAULT_PLAN_LIMIT }
+        Self { not_ready_limit: DEFAULT_PLAN_LIMIT, contracts: false }
     }
 }
 
@@ -71,9 +81,9 @@ impl EncodeLabelValue for Progress {
 }
 
 impl PlanMetrics {
-    /// Registers the metrics. At most `plan_limit` plans that are not Ready have a series of their own.
-    pub fn register(registry: &mut Registry, plan_limit: usize) -> Self {
-        let metrics = Self { plan_limit, ..Self::default() };
+    /// Registers the metrics.
+    pub fn register(registry: &mut Registry, series: PlanSeries) -> Self {
+        let metrics = Self { series, ..Self::default() };
         registry.register_collector(Box::new(metrics.clone()));
         metrics
     }
@@ -136,6 +146,27 @@ impl<'a> Summary<'a> {
     }
 }
 
+/// A series for each plan that owns a contract.
+fn encode_contracts(encoder: &mut DescriptorEncoder<'_>, inner: &Inner) -> Result<(), fmt::Error> {
+    let owned = inner.plans.iter().filter_map(|(key, entry)| Some((key, entry, entry.contender.record.owned()?)));
+    let mut owned = owned.peekable();
+    if owned.peek().is_none() {
+        return Ok(());
+    }
+    let mut contracts =
+        encoder.encode_descriptor("contract", "The contracts that plans own", None, MetricType::Info)?;
+    for (key, entry, contract) in owned {
+        let labels = [
+            ("plan_namespace", &*key.namespace),
+            ("plan", &*key.name),
+            ("tenant", &*entry.tenant),
+            ("contract", contract.as_str()),
+        ];
+        Info::new([("menu", entry.menu.as_str())]).encode(contracts.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
 fn earliest(one: Option<i64>, other: Option<i64>) -> Option<i64> {
     one.into_iter().chain(other).min()
 }
@@ -188,8 +219,9 @@ impl Collector for PlanMetrics {
 
         // The same plans at each scrape: those that are not Ready for the longest time.
         summary.not_ready.sort_unstable();
-        let dropped = summary.not_ready.len().saturating_sub(self.plan_limit);
-        summary.not_ready.truncate(self.plan_limit);
+        let limit = self.series.not_ready_limit;
+        let dropped = summary.not_ready.len().saturating_sub(limit);
+        summary.not_ready.truncate(limit);
         if !summary.not_ready.is_empty() {
             let mut not_ready = encoder.encode_descriptor(
                 "plan_not_ready_since_timestamp",
@@ -203,13 +235,17 @@ impl Collector for PlanMetrics {
                 ConstGauge::new(since).encode(not_ready.encode_family(&labels)?)?;
             }
         }
-        let limit = encoder.encode_descriptor(
+        let without_series = encoder.encode_descriptor(
             "plan_series_dropped",
             "Plans that are not Ready and have no series of their own, because of --metrics-plan-limit",
             None,
             MetricType::Gauge,
         )?;
-        ConstGauge::new(i64::try_from(dropped).unwrap_or(i64::MAX)).encode(limit)
+        ConstGauge::new(i64::try_from(dropped).unwrap_or(i64::MAX)).encode(without_series)?;
+        if let Some(inner) = inner.filter(|_| self.series.contracts) {
+            encode_contracts(&mut encoder, &inner)?;
+        }
+        Ok(())
     }
 }
 
@@ -235,6 +271,10 @@ mod tests {
         .expect("a plan")
     }
 
+    fn not_ready_limit(not_ready_limit: usize) -> PlanSeries {
+        PlanSeries { not_ready_limit, ..PlanSeries::default() }
+    }
+
     fn scrape(registry: &Registry) -> String {
         crate::metrics::text(registry).expect("the metrics are encoded")
     }
@@ -242,7 +282,7 @@ mod tests {
     #[test]
     fn all_rows_are_there_from_the_start() {
         let mut registry = crate::metrics::registry();
-        let _metrics = PlanMetrics::register(&mut registry, 10);
+        let _metrics = PlanMetrics::register(&mut registry, not_ready_limit(10));
         let text = scrape(&registry);
         for reason in Reason::VARIANTS {
             let row = format!("fic_operator_plans{{reason=\"{}\",progress=\"", reason.as_str());
@@ -266,7 +306,7 @@ mod tests {
     #[test]
     fn metrics_follow_the_index() {
         let mut registry = crate::metrics::registry();
-        let index = Index::new(&PlanMetrics::register(&mut registry, 10));
+        let index = Index::new(&PlanMetrics::register(&mut registry, not_ready_limit(10)));
         index.put(&plan(1, "Contracted", "2026-01-01T00:00:00Z"));
         index.put(&plan(2, "Processing", "2026-01-01T00:00:10Z"));
         index.put(&plan(3, "Purchasing", "2026-01-01T00:00:05Z"));
@@ -295,9 +335,41 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_that_owns_a_contract_has_a_series_if_an_admin_wants_it() {
+        let owner = |number: usize| {
+            let mut owner = plan(number, "Contracted", "2026-01-01T00:00:00Z");
+            owner.metadata.finalizers = Some(vec!["fic.ntt.com/contract".into()]);
+            let uid = owner.metadata.uid.clone().unwrap_or_default();
+            owner.metadata.annotations = Some([("fic.ntt.com/owner-uid".into(), uid.clone())].into());
+            let status = owner.status.get_or_insert_default();
+            (status.id, status.owner_uid) = (Some(format!("F52000000000{number}")), Some(uid));
+            owner
+        };
+        let mut watched = plan(3, "Contracted", "2026-01-01T00:00:00Z");
+        watched.status.get_or_insert_default().id = Some("F520000000003".into());
+        for contracts in [false, true] {
+            let mut registry = crate::metrics::registry();
+            let index =
+                Index::new(&PlanMetrics::register(&mut registry, PlanSeries { contracts, ..PlanSeries::default() }));
+            assert!(!scrape(&registry).contains("contract_info"), "there is no plan");
+            for plan in [&owner(1), &owner(2), &watched] {
+                index.put(plan);
+            }
+            let text = scrape(&registry);
+            let series = text.lines().filter(|line| line.starts_with("fic_operator_contract_info{"));
+            assert_eq!(series.count(), if contracts { 2 } else { 0 }, "{text}");
+            let row = format!(
+                "fic_operator_contract_info{{menu=\"PremiumPlan\",plan_namespace=\"team\",plan=\"plan-2\",tenant=\"{:032x}\",contract=\"F520000000002\"}} 1\n",
+                2
+            );
+            assert_eq!(text.contains(&row), contracts, "{text}");
+        }
+    }
+
+    #[test]
     fn the_number_of_series_is_limited() {
         let mut registry = crate::metrics::registry();
-        let index = Index::new(&PlanMetrics::register(&mut registry, 3));
+        let index = Index::new(&PlanMetrics::register(&mut registry, not_ready_limit(3)));
         for number in 0..10 {
             index.put(&plan(number, "TenantClaimed", &format!("2026-01-01T00:00:{:02}Z", 59 - number)));
         }

@@ -19,7 +19,7 @@ use kube::ResourceExt;
 
 use crate::api::condition::Reason;
 use crate::api::key::{ObjectKey, resource_version};
-use crate::api::plan::PremiumSupportPlan;
+use crate::api::plan::{Menu, PremiumSupportPlan};
 use crate::domain::contract::ContractId;
 use crate::domain::facts::Claim;
 use claim::{Contender, Rank};
@@ -68,6 +68,7 @@ struct Entry {
     /// When it was deleted, as a Unix time.
     deleting_since: Option<i64>,
     suspended: bool,
+    menu: Menu,
 }
 
 impl Entry {
@@ -116,6 +117,7 @@ impl Index {
             ready_since: plan.ready_condition().map(|ready| ready.last_transition_time.0.as_second()),
             deleting_since: plan.metadata.deletion_timestamp.as_ref().map(|time| time.0.as_second()),
             suspended: plan.spec.suspend,
+            menu: plan.spec.menu,
         };
         let mut inner = self.lock();
         let known = inner.plans.get(&key).filter(|known| known.contender.uid == entry.contender.uid);

@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::metrics::PlanSeries;
 use super::*;
 use crate::api::plan::{CONTRACT_FINALIZER, OWNER_UID};
 
@@ -84,7 +85,7 @@ fn a_plan_without_its_last_finalizer_is_deleted() {
 #[test]
 fn nothing_of_a_plan_stays_when_another_one_of_the_same_name_appears() {
     let mut registry = crate::metrics::registry();
-    let index = Index::new(&PlanMetrics::register(&mut registry, 10));
+    let index = Index::new(&PlanMetrics::register(&mut registry, PlanSeries::default()));
     let mut first = plan("a", 1, true);
     first.status = serde_json::from_value(json!({ "conditions": [{
         "type": "Ready", "status": "False", "reason": "Processing", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
@@ -114,7 +115,7 @@ fn nothing_of_a_plan_stays_when_another_one_of_the_same_name_appears() {
 #[test]
 fn plans_are_counted_once_after_the_lead_was_lost_and_regained() {
     let mut registry = crate::metrics::registry();
-    let metrics = PlanMetrics::register(&mut registry, 10);
+    let metrics = PlanMetrics::register(&mut registry, PlanSeries::default());
     let mut reported = plan("a", 1, true);
     reported.status = serde_json::from_value(json!({ "conditions": [{
         "type": "Ready", "status": "True", "reason": "Contracted", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",

@@ -50,7 +50,7 @@ pub struct Context {
     /// The clocks.
     pub clock: Clock,
     /// What is kept of each plan between reconciles.
-    pub states: PlanStates,
+    pub states: Arc<PlanStates>,
     /// How many reconciles run at the same time.
     pub slots: Slots,
     /// Which plan of a namespace goes first.

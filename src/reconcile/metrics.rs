@@ -1,11 +1,14 @@
 //! Metrics of reconciles.
 
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -13,16 +16,19 @@ use crate::api::condition::Reason;
 use crate::api::plan::PremiumSupportPlan;
 use crate::domain::decide::{RecordChange, ReleaseReason, StatusChange};
 use crate::metrics::seconds;
+use crate::reconcile::state::PlanStates;
 
 /// Metrics of reconciles.
 #[derive(Clone, Debug)]
 pub struct ReconcileMetrics {
     reconciles: Family<ResultLabel, Counter>,
-    duration: Histogram,
+    durations: Family<ResultLabel, Histogram>,
     contracts: Family<ContractChange, Counter>,
     active: Gauge,
     waiting: Gauge,
     concurrency: Gauge,
+    /// The states of the controller that runs.
+    states: Arc<Mutex<Weak<PlanStates>>>,
 }
 
 /// A reconcile that waits or is active. Dropping it ends that.
@@ -104,11 +110,12 @@ impl Default for ReconcileMetrics {
     fn default() -> Self {
         Self {
             reconciles: Family::default(),
-            duration: seconds(),
+            durations: Family::new_with_constructor(seconds),
             contracts: Family::default(),
             active: Gauge::default(),
             waiting: Gauge::default(),
             concurrency: Gauge::default(),
+            states: Arc::default(),
         }
     }
 }
@@ -119,13 +126,14 @@ impl ReconcileMetrics {
         let metrics = Self::default();
         for result in ["success", "kubernetes_error", "panic", "bug"] {
             let _ = metrics.reconciles.get_or_create(&ResultLabel { result });
+            let _ = metrics.durations.get_or_create(&ResultLabel { result });
         }
         registry.register("reconciles", "Reconciles by result", metrics.reconciles.clone());
         registry.register_with_unit(
             "reconcile_duration",
-            "Duration of reconciles",
+            "Duration of reconciles by result",
             Unit::Seconds,
-            metrics.duration.clone(),
+            metrics.durations.clone(),
         );
         registry.register("contracts", "What happened to contracts of plans", metrics.contracts.clone());
         for change in ContractChange::ALL {
@@ -138,7 +146,13 @@ impl ReconcileMetrics {
         ] {
             registry.register(name, help, gauge.clone());
         }
+        registry.register_collector(Box::new(metrics.clone()));
         metrics
+    }
+
+    /// From now on the plans that back off are those of these states.
+    pub fn show(&self, states: &Arc<PlanStates>) {
+        *self.states.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(states);
     }
 
     /// Sets how many reconciles may run at once.
@@ -166,7 +180,21 @@ impl ReconcileMetrics {
     /// Counts a reconcile.
     pub fn record(&self, result: &'static str, duration: Duration) {
         self.reconciles.get_or_create(&ResultLabel { result }).inc();
-        self.duration.observe(duration.as_secs_f64());
+        self.durations.get_or_create(&ResultLabel { result }).observe(duration.as_secs_f64());
+    }
+}
+
+impl Collector for ReconcileMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let backing_off = states.map_or(0, |states| i64::try_from(states.backing_off()).unwrap_or(i64::MAX));
+        let help = "Plans whose next reconcile waits because the one before failed";
+        ConstGauge::new(backing_off).encode(encoder.encode_descriptor(
+            "plans_backing_off",
+            help,
+            None,
+            MetricType::Gauge,
+        )?)
     }
 }
 

@@ -91,6 +91,11 @@ impl PlanStates {
         self.lock().remove(uid);
     }
 
+    /// How many plans back off.
+    pub fn backing_off(&self) -> usize {
+        self.lock().values().filter(|state| state.memory.failures > 0).count()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Box<PlanState>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -24,7 +24,7 @@ use crate::fic::http::{HttpClient, TransportError};
 use crate::fic::metrics::FicMetrics;
 use crate::fic::{Endpoints, FicClient, Limits};
 use crate::index::Index;
-use crate::index::metrics::PlanMetrics;
+use crate::index::metrics::{PlanMetrics, PlanSeries};
 use crate::index::scope::Scope;
 use crate::index::triggers::{Queues, Triggers};
 use crate::leader_election::Leadership;
@@ -58,7 +58,7 @@ impl Fixture {
         });
         let client = Client::new(no_server, "default");
         let (triggers, queues) = Triggers::new();
-        let index = Arc::new(Index::new(&PlanMetrics::register(&mut registry, 10)));
+        let index = Arc::new(Index::new(&PlanMetrics::register(&mut registry, PlanSeries::default())));
         let secret_finalizer = SecretFinalizer::new(
             client.clone(),
             reflector::store().0,
@@ -91,7 +91,7 @@ impl Fixture {
             metrics: ReconcileMetrics::register(&mut registry),
             kubernetes_metrics: KubernetesMetrics::default(),
             clock: Clock::default(),
-            states: PlanStates::default(),
+            states: Arc::new(PlanStates::default()),
             slots: Slots::new(1),
             tickets: ticket::Tickets::default(),
             purchase_guard: PurchaseGuard::default(),

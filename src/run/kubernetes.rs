@@ -5,13 +5,16 @@ use std::time::Duration;
 use http::HeaderValue;
 use http::header::USER_AGENT;
 use kube::api::ListParams;
+use kube::client::ClientBuilder;
 use kube::{Api, Client};
 use tokio::time::timeout;
 
 use super::deadline::client_with_deadline;
+use super::request_metrics::RequestMetrics;
 use super::{RunError, kube_config};
 use crate::api::plan::PremiumSupportPlan;
 use crate::index::scope::Scope;
+use crate::metrics::KubernetesMetrics;
 use crate::proxy::Proxies;
 use crate::text;
 
@@ -28,12 +31,13 @@ pub(super) struct Clients {
     pub(super) lease: Client,
 }
 
-pub(super) fn clients(proxies: &Proxies) -> Result<Clients, RunError> {
+pub(super) fn clients(proxies: &Proxies, metrics: &KubernetesMetrics) -> Result<Clients, RunError> {
     let mut config = kube_config::load(proxies).map_err(RunError::KubernetesConfig)?;
     config.headers.push((USER_AGENT, HeaderValue::from_static(crate::USER_AGENT)));
     // The reconcile of each plan decides whether and when to retry.
     config.default_retry = false;
-    let connect = move || Client::try_from(config.clone());
+    let layer = RequestMetrics(metrics.clone());
+    let connect = move || Ok(ClientBuilder::try_from(config.clone())?.with_layer(&layer).build());
     let clients = || {
         let (watches, lease) = (connect()?, connect()?);
         Ok(Clients { requests: client_with_deadline(REQUEST_TIMEOUT, connect)?, watches, lease })

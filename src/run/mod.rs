@@ -6,6 +6,7 @@ mod deadline;
 mod identity;
 mod kube_config;
 mod kubernetes;
+mod request_metrics;
 mod shutdown;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::fic::metrics::FicMetrics;
 use crate::fic::{Endpoints, FicClient, Limits};
 use crate::health::{self, Health};
 use crate::index::list::list_each;
+use crate::index::metrics::PlanSeries;
 use crate::index::scope::Scope;
 use crate::index::triggers::WatchedPlan;
 use crate::leader_election::{LEASE_DURATION, LeaderElector, Leadership};
@@ -86,7 +88,10 @@ impl RunError {
 pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
     let shutdown = shutdown::on_signal().map_err(RunError::Signals)?;
     let mut registry = metrics::registry();
-    let metrics = ControllerMetrics::register(&mut registry, arguments.metrics_plan_limit);
+    let metrics = ControllerMetrics::register(
+        &mut registry,
+        PlanSeries { not_ready_limit: arguments.metrics_plan_limit, contracts: arguments.metrics_contracts },
+    );
     let fic_metrics = FicMetrics::register(&mut registry);
     let health = Arc::new(Health::default());
     let address = arguments.http_bind_address;
@@ -96,7 +101,7 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
     let bound_address = listener.local_addr().map_err(bind_error)?;
 
     let proxies = Proxies::from_env();
-    let clients = kubernetes::clients(&proxies)?;
+    let clients = kubernetes::clients(&proxies, metrics.kubernetes())?;
     let fic = fic_client(&arguments, proxies, fic_metrics)?;
     let dependencies = Dependencies {
         client: clients.requests,

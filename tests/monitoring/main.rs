@@ -14,6 +14,7 @@ use std::sync::LazyLock;
 
 use fic_support_operator::controller::ControllerMetrics;
 use fic_support_operator::fic::metrics::FicMetrics;
+use fic_support_operator::index::metrics::PlanSeries;
 use fic_support_operator::metrics;
 use serde_json::Value;
 
@@ -117,13 +118,20 @@ fn every_alert_has_a_page_and_every_page_an_alert() {
 #[test]
 fn every_metric_that_is_used_exists_and_every_metric_is_documented() {
     let mut registry = metrics::registry();
-    let _controller = ControllerMetrics::register(&mut registry, 1000);
+    let _controller = ControllerMetrics::register(&mut registry, PlanSeries::default());
     let _fic = FicMetrics::register(&mut registry);
     let text = metrics::Format::Classic.encode(&registry).unwrap();
     let mut known =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect::<BTreeSet<_>>();
-    // It has rows only while a plan is not Ready.
-    known.insert("fic_operator_plan_not_ready_since_timestamp_seconds");
+    // These have rows only once there is a client, a request, a plan that is not Ready, and a contract.
+    known.extend([
+        "fic_operator_tokens",
+        "fic_operator_fic_requests_per_second_limit",
+        "fic_operator_kubernetes_requests_total",
+        "fic_operator_kubernetes_request_duration_seconds",
+        "fic_operator_plan_not_ready_since_timestamp_seconds",
+        "fic_operator_contract_info",
+    ]);
     for file in ["alerts.yaml", "dashboard.json"] {
         let text = fs::read_to_string(repository().join("deploy/monitoring").join(file)).unwrap();
         let words = text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
