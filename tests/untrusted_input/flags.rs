@@ -1,33 +1,16 @@
 //! Command-line flags with any values: the operator accepts them or reports why it does not.
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use fic_support_operator::cli::Cli;
 use proptest::prelude::*;
 
 use crate::config;
 
 fn flag() -> impl Strategy<Value = String> {
-    let names = [
-        "--fic-endpoint",
-        "--keystone-endpoint",
-        "--allow-insecure-http",
-        "--ca-bundle",
-        "--watch-namespace",
-        "--label-selector",
-        "--poll-interval",
-        "--resync-interval",
-        "--loss-patience",
-        "--max-recreations-per-hour",
-        "--operation-timeout",
-        "--request-timeout",
-        "--fic-requests-per-second",
-        "--concurrency",
-        "--leader-elect",
-        "--lease-name",
-        "--http-bind-address",
-        "--metrics-plan-limit",
-        "--log-format",
-    ];
+    let command = Cli::command();
+    let run = command.find_subcommand("run").expect("the command");
+    let names = run.get_arguments().filter_map(|argument| Some(format!("--{}", argument.get_long()?)));
+    let names = names.collect::<Vec<_>>();
     let values = prop_oneof![
         "[0-9]{0,25}(ms|s|m|h|d|)",
         "http(s)?://[ -~]{0,20}",
@@ -36,7 +19,7 @@ fn flag() -> impl Strategy<Value = String> {
         Just("9999999999999999999999h".to_owned()),
     ];
     prop_oneof![
-        (prop::sample::select(names.to_vec()), values.clone()).prop_map(|(name, value)| format!("{name}={value}")),
+        (prop::sample::select(names), values.clone()).prop_map(|(name, value)| format!("{name}={value}")),
         values,
     ]
 }

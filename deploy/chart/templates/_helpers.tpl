@@ -61,6 +61,9 @@ app.kubernetes.io/name: fic-support-operator
 {{- if $operator.allowInsecureHttp }}
 - --allow-insecure-http
 {{- end }}
+{{- if $operator.metricsContracts }}
+- --metrics-contracts
+{{- end }}
 {{- if $operator.caBundle.configMap }}
 - --ca-bundle=/etc/fic-support-operator/{{ $operator.caBundle.key }}
 {{- end }}
