@@ -167,8 +167,6 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
     let Dependencies { client, scope, metrics, .. } = dependencies;
     metrics.reconciles.set_concurrency(dependencies.concurrency);
     let index = Arc::new(Index::new(&metrics.plans));
-    let states = Arc::new(PlanStates::default());
-    metrics.reconciles.show(&states);
     let (triggers, queues) = Triggers::new();
     let (plan_store, plan_writer) = reflector::store();
     let (secret_store, secret_writer) = reflector::store();
@@ -193,7 +191,7 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
         metrics: metrics.reconciles.clone(),
         kubernetes_metrics: metrics.kubernetes.clone(),
         clock: dependencies.clock,
-        states,
+        states: PlanStates::new(&metrics.reconciles),
         slots: Slots::new(dependencies.concurrency),
         tickets: Tickets::default(),
         purchase_guard: PurchaseGuard::default(),

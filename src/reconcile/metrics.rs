@@ -151,7 +151,7 @@ impl ReconcileMetrics {
     }
 
     /// From now on the plans that back off are those of these states.
-    pub fn show(&self, states: &Arc<PlanStates>) {
+    pub(super) fn show(&self, states: &Arc<PlanStates>) {
         *self.states.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(states);
     }
 

@@ -2,10 +2,11 @@
 //! is due.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::facts::{Claim, Marks, Record, SecretState, Uptime};
 use crate::domain::memory::Memory;
+use crate::reconcile::metrics::ReconcileMetrics;
 use crate::reconcile::ticket::Ticket;
 
 /// The states by UID of the plan: a recreated plan of the same name is another plan. They are boxed, because a table has
@@ -71,6 +72,14 @@ impl SecretInputs {
 }
 
 impl PlanStates {
+    /// No states, and the metrics show them.
+    #[must_use]
+    pub fn new(metrics: &ReconcileMetrics) -> Arc<Self> {
+        let states = Arc::default();
+        metrics.show(&states);
+        states
+    }
+
     /// The state of a plan.
     pub fn get(&self, uid: &str) -> Option<PlanState> {
         self.lock().get(uid).map(|state| PlanState::clone(state))

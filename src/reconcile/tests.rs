@@ -71,6 +71,7 @@ impl Fixture {
         let endpoints = Endpoints { fic: url("fic"), keystone: url("keystone") };
         let second = Duration::from_secs(1);
         let limits = Limits { request_timeout: second, requests_per_second: 0, ..Limits::default() };
+        let metrics = ReconcileMetrics::register(&mut registry);
         let context = Context {
             client,
             fic: Arc::new(FicClient::with_http_client(Box::new(NoFic), endpoints, limits, FicMetrics::default())),
@@ -88,10 +89,10 @@ impl Fixture {
             },
             scope,
             identity: "test".into(),
-            metrics: ReconcileMetrics::register(&mut registry),
+            states: PlanStates::new(&metrics),
+            metrics,
             kubernetes_metrics: KubernetesMetrics::default(),
             clock: Clock::default(),
-            states: Arc::new(PlanStates::default()),
             slots: Slots::new(1),
             tickets: ticket::Tickets::default(),
             purchase_guard: PurchaseGuard::default(),
@@ -255,7 +256,9 @@ async fn a_panic_is_logged_and_counted_and_the_plan_is_retried_with_backoff() {
     let log = String::from_utf8_lossy(&lines.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
     assert_eq!(log.matches("ERROR").count(), 3, "{log}");
     assert!(log.contains("the reconcile panicked") && log.contains("plan=team/plan"), "{log}");
-    assert!(fixture.metrics().contains("fic_operator_reconciles_total{result=\"panic\"} 3"), "{}", fixture.metrics());
+    for line in ["reconciles_total{result=\"panic\"} 3", "plans_backing_off 1"] {
+        assert!(fixture.metrics().contains(&format!("fic_operator_{line}\n")), "{}", fixture.metrics());
+    }
     // An event that changes nothing does not shorten the wait.
     let ticket = fixture.context.tickets.take(None, Duration::ZERO);
     assert!(matches!(

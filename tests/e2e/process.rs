@@ -150,21 +150,29 @@ async fn the_log_has_one_line_for_each_decision() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_readiness_and_metrics_are_served() {
-    let mut env = TestEnvironment::with_operator().await;
+    let mut env = TestEnvironment::with_operator_flags(&["--metrics-contracts"]).await;
     env.apply("premium", json!({})).await;
-    env.wait_for_reason("premium", "Contracted").await;
+    let id = env.wait_for_reason("premium", "Contracted").await.status.unwrap().id.unwrap();
     let address = env.operator().http_address();
     let get = async |path| reqwest::get(format!("http://{address}/{path}")).await.unwrap().text().await.unwrap();
     for path in ["healthz", "readyz"] {
         assert_eq!(get(path).await, "ok\n");
     }
     let metrics = get("metrics").await;
+    let (namespace, tenant) = (&env.namespace, &env.tenant);
+    let contract = format!("plan_namespace=\"{namespace}\",plan=\"premium\",tenant=\"{tenant}\",contract=\"{id}\"");
     for line in [
-        "fic_operator_plans{reason=\"Contracted\",progress=\"settled\"} 1",
-        "fic_operator_fic_requests_total{call=\"create\",outcome=\"2xx\"} 1",
-        "fic_operator_kubernetes_writes_total{object=\"plan\"} 3",
+        "plans{reason=\"Contracted\",progress=\"settled\"} 1",
+        "plans_backing_off 0",
+        "fic_requests_total{call=\"create\",outcome=\"2xx\"} 1",
+        "fic_requests_per_second_limit 50.0",
+        "token_requests_total{cause=\"first\"} 1",
+        "tokens 1",
+        "kubernetes_writes_total{object=\"plan\"} 3",
+        "kubernetes_requests_total{verb=\"patch\",resource=\"premiumsupportplans\",code=\"200\"} 3",
+        &format!("contract_info{{{contract},menu=\"PremiumPlan\"}} 1"),
     ] {
-        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+        assert!(metrics.contains(&format!("\nfic_operator_{line}\n")), "{line} is not in\n{metrics}");
     }
 }
 

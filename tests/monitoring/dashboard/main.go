@@ -133,7 +133,12 @@ func fic(builder *dashboard.DashboardBuilder) {
 			query(sum("", "fic_requests_active", ""), "active"))).
 		WithPanel(graph("Wait for the own rate limit", "How long half, and 95 %, of the requests wait because of the flag --fic-requests-per-second.", "s",
 			query("histogram_quantile(0.50, "+rate("le", "fic_rate_limit_wait_seconds_bucket", "")+")", "p50"),
-			query("histogram_quantile(0.95, "+rate("le", "fic_rate_limit_wait_seconds_bucket", "")+")", "p95")))
+			query("histogram_quantile(0.95, "+rate("le", "fic_rate_limit_wait_seconds_bucket", "")+")", "p95"))).
+		WithPanel(graph("Requests per second", "Requests to FIC and Keystone, and the limit: the flag --fic-requests-per-second, or less while FIC limits the rate of several tenants. 0: no limit.", "reqps",
+			query(rate("", requests, ""), "requests"),
+			query("max("+metric("fic_requests_per_second_limit", "")+")", "limit"))).
+		WithPanel(graph("Sign-ins by cause", "Sign-ins at Keystone: the first one of a tenant, because a token expires, or because FIC refused one.", "reqps",
+			query(rate("cause", "token_requests_total", ""), "{{cause}}")))
 }
 
 func reconciles(builder *dashboard.DashboardBuilder) {
@@ -146,8 +151,9 @@ func reconciles(builder *dashboard.DashboardBuilder) {
 		WithPanel(graph("Reconciles at the same time", "Reconciles in progress, and the maximum that the flag --concurrency allows.", "short",
 			query(sum("", "reconciles_active", ""), "active"),
 			query("max("+metric("reconcile_concurrency", "")+")", "maximum"))).
-		WithPanel(graph("Reconciles that wait", "Plans that wait until another reconcile ends.", "short",
-			query(sum("", "reconciles_waiting", ""), "waiting")))
+		WithPanel(graph("Plans that wait", "Plans that wait until another reconcile ends, and plans that back off because their last reconcile failed.", "short",
+			query(sum("", "reconciles_waiting", ""), "waiting"),
+			query(sum("", "plans_backing_off", ""), "backing off")))
 }
 
 func kubernetes(builder *dashboard.DashboardBuilder) {
@@ -159,7 +165,11 @@ func kubernetes(builder *dashboard.DashboardBuilder) {
 			query("sum(increase("+metric("events_dropped_total", "")+"[$__rate_interval]))", "Events not written")).Span(8)).
 		WithPanel(graph("Changes of the leader", "The lead was acquired, lost, or released at shutdown.", "short",
 			query("sum by (change) (increase("+metric("lead_changes_total", "")+"[$__rate_interval]))", "{{change}}")).
-			Span(8).DrawStyle(common.GraphDrawStyleBars).FillOpacity(100))
+			Span(8).DrawStyle(common.GraphDrawStyleBars).FillOpacity(100)).
+		WithPanel(graph("Requests by code", "Requests to the API server by status code. 409: another client changed the object first, the operator tries again. none: there was no response.", "reqps",
+			query(rate("code", "kubernetes_requests_total", ""), "{{code}}"))).
+		WithPanel(graph("Duration of requests to the API server", "How long the API server takes until it begins 95 % of its responses.", "s",
+			query("histogram_quantile(0.95, "+rate("le, verb", "kubernetes_request_duration_seconds_bucket", "")+")", "{{verb}}")))
 }
 
 // The Pods are measured by cAdvisor and kube-state-metrics, not by the operator.
