@@ -1,14 +1,14 @@
 //! What aborts a reconcile before it has decided to end. None of it is a state of the plan, so none of it is reported
 //! in the status.
 
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantNames};
 use thiserror::Error;
 
 use crate::secret_finalizer;
 use crate::text;
 
 /// Why a reconcile was aborted.
-#[derive(Debug, Error, IntoStaticStr)]
+#[derive(Debug, Error, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Error {
     /// An object changed since it was read. The watch returns the change.

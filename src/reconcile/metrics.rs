@@ -11,11 +11,13 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use strum::VariantNames;
 
 use crate::api::condition::Reason;
 use crate::api::plan::PremiumSupportPlan;
 use crate::domain::decide::{RecordChange, ReleaseReason, StatusChange};
 use crate::metrics::seconds;
+use crate::reconcile::error::Error;
 use crate::reconcile::state::PlanStates;
 
 /// Metrics of reconciles.
@@ -124,7 +126,7 @@ impl ReconcileMetrics {
     /// Registers the metrics.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        for result in ["success", "kubernetes_error", "panic", "bug"] {
+        for result in ["success", "panic"].into_iter().chain(Error::VARIANTS.iter().copied()) {
             let _ = metrics.reconciles.get_or_create(&ResultLabel { result });
             let _ = metrics.durations.get_or_create(&ResultLabel { result });
         }
@@ -221,6 +223,19 @@ mod tests {
             },
         }))
         .expect("a plan")
+    }
+
+    #[test]
+    fn each_result_has_a_row_from_the_start() {
+        let mut registry = crate::metrics::registry();
+        let _metrics = ReconcileMetrics::register(&mut registry);
+        let text = crate::metrics::text(&registry).expect("the metrics are encoded");
+        for result in
+            ["success", "panic", Error::Conflict.category(), Error::NotLeader.category(), Error::Bug("").category()]
+        {
+            let row = format!("fic_operator_reconciles_total{{result=\"{result}\"}} 0\n");
+            assert!(text.contains(&row), "{row} is missing in {text}");
+        }
     }
 
     #[test]
