@@ -46,7 +46,9 @@ pub struct SimWorld {
     pub terminating_namespaces: HashSet<String>,
     trace: Option<Vec<String>>,
     draw_counts: HashMap<u64, u32>,
-    used_instants: HashSet<u64>,
+    /// The instants in use. `None`: responses may arrive at the same instant. A run with thousands of plans has more
+    /// responses than instants, and would wait for them.
+    pub used_instants: Option<HashSet<u64>>,
     ended: mpsc::UnboundedSender<Incarnation>,
     changed: watch::Sender<u64>,
 }
@@ -78,7 +80,7 @@ impl Shared {
             terminating_namespaces: HashSet::new(),
             trace: with_trace.then(Vec::new),
             draw_counts: HashMap::new(),
-            used_instants: HashSet::new(),
+            used_instants: Some(HashSet::new()),
             ended,
             changed,
         })))
@@ -131,8 +133,10 @@ impl SimWorld {
         let class = hasher.finish() % INSTANT_CLASSES;
         let earliest = u64::try_from((self.now() + delay).as_millis()).unwrap() + 1;
         let mut instant = earliest + (class + INSTANT_CLASSES - earliest % INSTANT_CLASSES) % INSTANT_CLASSES;
-        while !self.used_instants.insert(instant) {
-            instant += INSTANT_CLASSES;
+        if let Some(used) = &mut self.used_instants {
+            while !used.insert(instant) {
+                instant += INSTANT_CLASSES;
+            }
         }
         self.started_at + Duration::from_millis(instant)
     }

@@ -92,6 +92,19 @@ impl Store {
         self.objects.iter().filter(move |(id, _)| id.kind == kind)
     }
 
+    /// All objects as they were at a version.
+    pub fn at(&self, version: u64) -> BTreeMap<&ObjectRef, &Value> {
+        let mut objects = BTreeMap::new();
+        for event in self.events.iter().take_while(|event| event.version <= version) {
+            if event.event_type == "DELETED" {
+                objects.remove(&event.id);
+            } else {
+                objects.insert(&event.id, &event.object);
+            }
+        }
+        objects
+    }
+
     pub fn create(&mut self, id: &ObjectRef, mut object: Value, wall_clock: &str) -> Result<ObjectWrite, WriteError> {
         if self.objects.contains_key(id) {
             return Err(WriteError::AlreadyExists);

@@ -3,7 +3,6 @@
 mod response;
 mod watch;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -266,28 +265,30 @@ fn respond(
 fn list(world: &mut SimWorld, incarnation: Incarnation, kind: Kind, namespace: &str, request: &ApiRequest) -> Response {
     let selector = request.parameter("fieldSelector").unwrap_or_default();
     let labels = request.parameter("labelSelector").unwrap_or_default();
-    let version = list_version(world, incarnation, request);
-    if kind == Kind::Plan {
-        world.oracle.plans_listed(incarnation, version);
-    }
-    let mut objects = BTreeMap::new();
-    for event in world.store.events.iter().take_while(|event| event.version <= version) {
-        if event.event_type == "DELETED" {
-            objects.remove(&event.id);
-        } else {
-            objects.insert(&event.id, &event.object);
-        }
-    }
+    // The token of a next page is the version of the list and the number of objects before the page.
+    let (version, start): (u64, usize) = match request.parameter("continue").and_then(|token| token.split_once('.')) {
+        Some((version, start)) => (version.parse().expect("a version"), start.parse().expect("a number")),
+        None => (list_version(world, incarnation, request), 0),
+    };
+    let limit = request.parameter("limit").map_or(usize::MAX, |limit| limit.parse().expect("a number"));
+    let store = &world.store;
+    let mut objects = if version == store.version { store.all(kind).collect() } else { store.at(version) };
     objects.retain(|id, object| {
         id.kind == kind
             && (namespace.is_empty() || id.namespace == namespace)
             && matches_selector(object, selector)
             && matches_selector(&object["metadata"]["labels"], labels)
     });
+    let end = start.saturating_add(limit);
+    let next = (end < objects.len()).then(|| format!("{version}.{end}"));
+    // A list of one object only asks for the version.
+    if kind == Kind::Plan && next.is_none() && limit > 1 {
+        world.oracle.plans_listed(incarnation, version);
+    }
     success(&json!({
         "kind": "List", "apiVersion": "v1",
-        "metadata": { "resourceVersion": version.to_string() },
-        "items": objects.values().collect::<Vec<_>>(),
+        "metadata": { "resourceVersion": version.to_string(), "continue": next },
+        "items": objects.values().skip(start).take(limit).collect::<Vec<_>>(),
     }))
 }
 

@@ -27,6 +27,8 @@ struct Watch {
     labels: String,
     /// The version of the last event.
     version: u64,
+    /// How many of all events are delivered, or do not concern the watch.
+    passed: usize,
     changed: tokio::sync::watch::Receiver<u64>,
     /// When the last event arrived. The next one arrives no earlier.
     not_before: Instant,
@@ -62,6 +64,7 @@ pub fn watch(world: &Shared, incarnation: Incarnation, request: &ApiRequest) -> 
         selector: request.parameter("fieldSelector").unwrap_or_default().to_owned(),
         labels: request.parameter("labelSelector").unwrap_or_default().to_owned(),
         version: request.parameter("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or(0),
+        passed: 0,
         changed: world.lock().subscribe(),
         not_before: Instant::now(),
         ends_at,
@@ -116,12 +119,15 @@ impl Watch {
         }
     }
 
-    fn next_delivery(&self) -> Option<Delivery> {
+    fn next_delivery(&mut self) -> Option<Delivery> {
         let mut world = self.world.lock();
         let events = &world.store.events;
-        let next = events.partition_point(|event| event.version <= self.version);
+        let next = events.partition_point(|event| event.version <= self.version).max(self.passed);
         let mut seen = events[next..].iter().filter_map(|event| Some((self.event_type(event)?, event)));
-        let (event_type, found) = seen.next()?;
+        let Some((event_type, found)) = seen.next() else {
+            self.passed = events.len();
+            return None;
+        };
         let (version, id) = (found.version, found.id.clone());
         let text = json!({ "type": event_type, "object": found.object }).to_string() + "\n";
         let (breaks, delays) = (world.fault_rates.watch_breaks, world.fault_rates.watch_delays);
