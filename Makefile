@@ -11,6 +11,7 @@ PROMTOOL := $(CACHE)/promtool-$(PROMETHEUS_VERSION)/promtool
 PROMETHEUS := $(CACHE)/prometheus-$(PROMETHEUS_VERSION)/prometheus
 # By its sources: they name the versions of its parts.
 COLLECTOR := $(CACHE)/collector-$(shell cat tests/collector/go.mod tests/collector/main.go | sha256sum | cut -c1-12)/collector
+KUSTOMIZE_CONTROLLER := $(CACHE)/kustomize-controller-$(shell cat tests/kustomize-controller/go.mod | sha256sum | cut -c1-12)/kustomize-controller
 HELM_VERSION := 4.3.1
 HELM := $(CACHE)/helm-$(HELM_VERSION)/helm
 HELM3_VERSION := 3.22.0
@@ -36,7 +37,7 @@ walk: build control-plane $(HELM) ## Walk from a rehearsal over an installation 
 	@tests/walk/run $(HELM)
 
 .PHONY: test
-test: build control-plane $(PROMTOOL) $(PROMETHEUS) $(COLLECTOR) $(HELM) $(HELM3) $(HELM_UNITTEST) $(HELM_DOCS) ## Run every test
+test: build control-plane $(PROMTOOL) $(PROMETHEUS) $(COLLECTOR) $(KUSTOMIZE_CONTROLLER) $(HELM) $(HELM3) $(HELM_UNITTEST) $(HELM_DOCS) ## Run every test
 	cargo test --locked --workspace --lib --bins --test architecture --test chart --test crd --test docs --test fic --test monitoring --test secrets_in_memory --test untrusted_input
 	cargo test --locked --package fic-simulator --package control-plane --tests
 	cargo test --locked --package bench
@@ -148,6 +149,10 @@ $(eval $(call go_tool,$(HELM3),$(call go_install,helm.sh/helm/v3/cmd/helm@v$(HEL
 $(eval $(call go_tool,$(HELM_DOCS),$(call go_install,github.com/norwoodj/helm-docs/cmd/helm-docs@v$(HELM_DOCS_VERSION))))
 $(eval $(call go_tool,$(COLLECTOR),$(call go_build,tests/collector,.)))
 
+# Beside the binary, its CRD.
+$(eval $(call go_tool,$(KUSTOMIZE_CONTROLLER),$(call go_build,tests/kustomize-controller,github.com/fluxcd/kustomize-controller) && \
+	install -m 644 "$$$$(go list -m -f '{{.Dir}}' github.com/fluxcd/kustomize-controller)"/config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml $$(@D)/kustomizations.yaml))
+
 # `go install` refuses a module with a replace directive, so it is built in the folder of the module.
 unittest := github.com/helm-unittest/helm-unittest@v$(HELM_UNITTEST_VERSION)
 unittest_folder = $$$$(go mod download $(unittest) && go list -m -f '{{.Dir}}' $(unittest))
@@ -156,6 +161,10 @@ $(eval $(call go_tool,$(HELM_UNITTEST),$(call go_build,$(unittest_folder),./cmd/
 .PHONY: collector
 collector: $(COLLECTOR) ## Build the OpenTelemetry Collector for the tests, unless it is cached, and print its path
 	@echo $(COLLECTOR)
+
+.PHONY: kustomize-controller
+kustomize-controller: $(KUSTOMIZE_CONTROLLER) ## Build the kustomize-controller of Flux for the tests, unless it is cached, and print its path and that of its CRD
+	@printf '%s\n' $(KUSTOMIZE_CONTROLLER) $(dir $(KUSTOMIZE_CONTROLLER))kustomizations.yaml
 
 .PHONY: helm
 helm: $(HELM) $(HELM3) $(HELM_UNITTEST) ## Build helm 4, helm 3 and helm-unittest, unless they are cached, and print their paths

@@ -8,6 +8,7 @@
 
 mod alerts;
 mod crashes;
+mod flux;
 mod leaders;
 mod lease;
 mod many_plans;
