@@ -272,15 +272,21 @@ fn list(world: &mut SimWorld, incarnation: Incarnation, kind: Kind, namespace: &
     };
     let limit = request.parameter("limit").map_or(usize::MAX, |limit| limit.parse().expect("a number"));
     let store = &world.store;
-    let mut objects = if version == store.version { store.all(kind).collect() } else { store.at(version) };
-    objects.retain(|id, object| {
-        id.kind == kind
-            && (namespace.is_empty() || id.namespace == namespace)
-            && matches_selector(object, selector)
-            && matches_selector(&object["metadata"]["labels"], labels)
-    });
-    let end = start.saturating_add(limit);
-    let next = (end < objects.len()).then(|| format!("{version}.{end}"));
+    let former = if version == store.version { None } else { Some(store.at(version)) };
+    let objects: Box<dyn Iterator<Item = (&ObjectRef, &Value)>> = match &former {
+        Some(former) => Box::new(former.iter().map(|(id, object)| (*id, *object)).filter(|(id, _)| id.kind == kind)),
+        None => Box::new(store.all(kind)),
+    };
+    let mut objects = objects
+        .filter(|(id, object)| {
+            (namespace.is_empty() || id.namespace == namespace)
+                && matches_selector(object, selector)
+                && matches_selector(&object["metadata"]["labels"], labels)
+        })
+        .skip(start);
+    let page = objects.by_ref().take(limit).map(|(_, object)| object).collect::<Vec<_>>();
+    let next = objects.next().map(|_| format!("{version}.{}", start + page.len()));
+    drop(objects);
     // A list of one object only asks for the version.
     if kind == Kind::Plan && next.is_none() && limit > 1 {
         world.oracle.plans_listed(incarnation, version);
@@ -288,7 +294,7 @@ fn list(world: &mut SimWorld, incarnation: Incarnation, kind: Kind, namespace: &
     success(&json!({
         "kind": "List", "apiVersion": "v1",
         "metadata": { "resourceVersion": version.to_string(), "continue": next },
-        "items": objects.values().skip(start).take(limit).collect::<Vec<_>>(),
+        "items": page,
     }))
 }
 

@@ -28,7 +28,7 @@ impl Oracle {
         unclear: bool,
     ) -> Option<Accepted> {
         let tenant = request.tenant.as_deref()?;
-        self.update_truths(now, store);
+        self.update_truths(now, store, tenant);
         self.check_needed(now, tenant, request);
         self.check_shard(now, tenant, request);
         self.check_id_recorded(tenant, request);

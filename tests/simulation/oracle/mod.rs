@@ -60,6 +60,8 @@ pub enum Accepted {
 pub struct Oracle {
     /// By UID of the plan.
     truths: BTreeMap<String, PlanTruth>,
+    /// By tenant: the plans that it has or had.
+    plans: BTreeMap<String, BTreeSet<ObjectRef>>,
     /// By id of the contract.
     contracts: BTreeMap<String, ContractOrigin>,
     pub uninstalled_at: Option<Duration>,
@@ -231,10 +233,12 @@ impl Oracle {
         }
     }
 
-    /// Time has passed: what a plan requests, it still requests now.
-    fn update_truths(&mut self, now: Duration, store: &Store) {
-        for (_, plan) in store.all(Kind::Plan) {
-            self.truth(uid(plan)).update(plan, now);
+    /// Time has passed: what a plan of the tenant requests, it still requests now.
+    fn update_truths(&mut self, now: Duration, store: &Store, tenant: &str) {
+        for id in self.plans.get(tenant).cloned().unwrap_or_default() {
+            if let Some(plan) = store.get(&id) {
+                self.truth(uid(plan)).update(plan, now);
+            }
         }
     }
 }

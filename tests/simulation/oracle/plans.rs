@@ -58,8 +58,10 @@ impl Oracle {
     }
 
     fn update_truth(&mut self, now: Duration, id: &ObjectRef, write: &ObjectWrite, plan: &Value) {
+        let tenant = spec_text(plan, "tenantID", "");
+        self.plans.entry(tenant.to_owned()).or_default().insert(id.clone());
         let truth = self.truth(plan_fields::uid(plan));
-        spec_text(plan, "tenantID", "").clone_into(&mut truth.tenant);
+        tenant.clone_into(&mut truth.tenant);
         let before = write.before.as_ref();
         if let Some(before) = before.filter(|before| secret_of(id, before) != secret_of(id, plan)) {
             truth.former_secret = Some((secret_of(id, before), now));
