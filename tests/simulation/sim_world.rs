@@ -46,9 +46,10 @@ pub struct SimWorld {
     pub terminating_namespaces: HashSet<String>,
     trace: Option<Vec<String>>,
     draw_counts: HashMap<u64, u32>,
-    /// The instants in use. `None`: responses may arrive at the same instant. A run with thousands of plans has more
-    /// responses than instants, and would wait for them.
-    pub used_instants: Option<HashSet<u64>>,
+    used_instants: HashSet<u64>,
+    /// A run with thousands of plans. It has more responses than instants, so some arrive at the same one, and a watch
+    /// that is behind brings what has piled up at once.
+    pub is_large: bool,
     ended: mpsc::UnboundedSender<Incarnation>,
     changed: watch::Sender<u64>,
 }
@@ -80,7 +81,8 @@ impl Shared {
             terminating_namespaces: HashSet::new(),
             trace: with_trace.then(Vec::new),
             draw_counts: HashMap::new(),
-            used_instants: Some(HashSet::new()),
+            used_instants: HashSet::new(),
+            is_large: false,
             ended,
             changed,
         })))
@@ -132,9 +134,10 @@ impl SimWorld {
         key.hash(&mut hasher);
         let class = hasher.finish() % INSTANT_CLASSES;
         let earliest = u64::try_from((self.now() + delay).as_millis()).unwrap() + 1;
-        let mut instant = earliest + (class + INSTANT_CLASSES - earliest % INSTANT_CLASSES) % INSTANT_CLASSES;
-        if let Some(used) = &mut self.used_instants {
-            while !used.insert(instant) {
+        let mut instant = earliest;
+        if !self.is_large {
+            instant += (class + INSTANT_CLASSES - earliest % INSTANT_CLASSES) % INSTANT_CLASSES;
+            while !self.used_instants.insert(instant) {
                 instant += INSTANT_CLASSES;
             }
         }

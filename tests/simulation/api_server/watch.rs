@@ -129,11 +129,12 @@ impl Watch {
             return None;
         };
         let (version, id) = (found.version, found.id.clone());
+        let is_behind = world.is_large && seen.next().is_some();
         let text = json!({ "type": event_type, "object": found.object }).to_string() + "\n";
         let (breaks, delays) = (world.fault_rates.watch_breaks, world.fault_rates.watch_delays);
         let mut chance = world.chance((self.incarnation, "watch", &id));
         let longest = if chance.u32(0..1000) < delays.max(BASE_DELAY_RATE) { 1500 } else { 30 };
-        let delay = Duration::from_millis(chance.u64(0..longest));
+        let delay = Duration::from_millis(if is_behind { 0 } else { chance.u64(0..longest) });
         let end =
             (chance.u32(0..1000) < breaks).then(|| if chance.bool() { WatchEnd::Broken } else { WatchEnd::Expired });
         Some(Delivery { version, id, text, delay, end })

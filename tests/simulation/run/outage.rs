@@ -38,7 +38,7 @@ pub fn run_outage(plans: usize, outage: Duration) -> Result<Figures, String> {
         {
             let mut world = run.world.lock();
             world.resync_interval = RESYNC_INTERVAL;
-            world.used_instants = None;
+            world.is_large = true;
             world.fic.lock().settings.token_lifetime_ms = 3_600_000;
         }
         run.until_all_are_ready().await?;
