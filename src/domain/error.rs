@@ -110,7 +110,7 @@ impl FicError {
         }
     }
 
-    /// The name of the error in metrics and logs.
+    /// The name of this kind of error.
     #[must_use]
     pub fn category(&self) -> &'static str {
         self.into()

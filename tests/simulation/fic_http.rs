@@ -37,6 +37,7 @@ impl HttpClient for SimulatedHttp {
                 let mut world = world.lock();
                 let (now, elects) = (world.now(), world.elects);
                 world.oracle.request_sent(now, &sent, elects);
+                world.sent_at.push(now);
                 let mut chance = world.chance((incarnation, request.method().as_str(), request.uri().path(), &key));
                 // A few requests are slow. They arrive even if the sender has given up or ended.
                 let slowest = if chance.u32(0..40) == 0 { 700 } else { 30 };

@@ -50,6 +50,8 @@ pub struct SimWorld {
     /// A run with thousands of plans. It has more responses than instants, so some arrive at the same one, and a watch
     /// that is behind brings what has piled up at once.
     pub is_large: bool,
+    /// When each request to FIC was sent. It arrives later, and some arrive together that were sent further apart.
+    pub sent_at: Vec<Duration>,
     ended: mpsc::UnboundedSender<Incarnation>,
     changed: watch::Sender<u64>,
 }
@@ -83,6 +85,7 @@ impl Shared {
             draw_counts: HashMap::new(),
             used_instants: HashSet::new(),
             is_large: false,
+            sent_at: vec![],
             ended,
             changed,
         })))

@@ -92,8 +92,11 @@ impl Store {
         self.objects.iter().filter(move |(id, _)| id.kind == kind)
     }
 
-    /// All objects as they were at a version.
-    pub fn at(&self, version: u64) -> BTreeMap<&ObjectRef, &Value> {
+    /// The same as they were at a version.
+    pub fn all_at(&self, kind: Kind, version: u64) -> Vec<(&ObjectRef, &Value)> {
+        if version == self.version {
+            return self.all(kind).collect();
+        }
         let mut objects = BTreeMap::new();
         for event in self.events.iter().take_while(|event| event.version <= version) {
             if event.event_type == "DELETED" {
@@ -102,7 +105,7 @@ impl Store {
                 objects.insert(&event.id, &event.object);
             }
         }
-        objects
+        objects.into_iter().filter(|(id, _)| id.kind == kind).collect()
     }
 
     pub fn create(&mut self, id: &ObjectRef, mut object: Value, wall_clock: &str) -> Result<ObjectWrite, WriteError> {

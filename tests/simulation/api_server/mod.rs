@@ -271,13 +271,10 @@ fn list(world: &mut SimWorld, incarnation: Incarnation, kind: Kind, namespace: &
         None => (list_version(world, incarnation, request), 0),
     };
     let limit = request.parameter("limit").map_or(usize::MAX, |limit| limit.parse().expect("a number"));
-    let store = &world.store;
-    let former = if version == store.version { None } else { Some(store.at(version)) };
-    let objects: Box<dyn Iterator<Item = (&ObjectRef, &Value)>> = match &former {
-        Some(former) => Box::new(former.iter().map(|(id, object)| (*id, *object)).filter(|(id, _)| id.kind == kind)),
-        None => Box::new(store.all(kind)),
-    };
-    let mut objects = objects
+    let mut objects = world
+        .store
+        .all_at(kind, version)
+        .into_iter()
         .filter(|(id, object)| {
             (namespace.is_empty() || id.namespace == namespace)
                 && matches_selector(object, selector)

@@ -95,12 +95,10 @@ impl Run {
 
     /// The most requests within any such time, from this moment on.
     fn most_within(&self, from: Duration, within: Duration) -> usize {
-        let world = self.world.lock();
-        let times = world.fic.lock().log.entries().iter().map(|entry| entry.at_ms).collect::<Vec<_>>();
-        let times = times.into_iter().filter(|at| *at >= from.as_millis()).collect::<Vec<_>>();
+        let times = self.world.lock().sent_at.iter().copied().filter(|at| *at >= from).collect::<Vec<_>>();
         let mut last = 0;
-        let count = |(first, at): (usize, &u128)| {
-            while times.get(last).is_some_and(|other| *other < at + within.as_millis()) {
+        let count = |(first, at): (usize, &Duration)| {
+            while times.get(last).is_some_and(|other| *other < *at + within) {
                 last += 1;
             }
             last - first
