@@ -1,12 +1,15 @@
 //! The metrics registry. Each component defines and registers its own metrics; all names start with `fic_operator_`.
 
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus_client::encoding::{EncodeLabelSet, prometheus_text, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, prometheus_text, text};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
@@ -90,6 +93,63 @@ pub fn text(registry: &Registry) -> Result<String, std::fmt::Error> {
 #[must_use]
 pub fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.005, 2.0, 14))
+}
+
+/// What a collector reads at each scrape: the value that is in use, as long as it exists. Clones share it.
+pub struct Source<T>(Arc<Mutex<Weak<T>>>);
+
+impl<T> Source<T> {
+    /// From now on the metrics are those of this value.
+    pub fn show(&self, value: &Arc<T>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(value);
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn get(&self) -> Option<Arc<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+}
+
+impl<T> Clone for Source<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Default for Source<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T> fmt::Debug for Source<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Source")
+    }
+}
+
+/// Encodes a gauge without labels, for a collector.
+///
+/// # Errors
+/// When encoding fails, which would be a bug.
+pub fn encode_gauge<N>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    value: N,
+) -> fmt::Result
+where
+    ConstGauge<N>: EncodeMetric,
+{
+    ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?)
+}
+
+/// A number as the value of a gauge.
+#[must_use]
+pub fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Metrics of the requests to the Kubernetes API server.

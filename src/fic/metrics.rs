@@ -1,18 +1,15 @@
 //! The metrics of the FIC client: requests by call and outcome, how long they take and wait, sign-ins by cause, and at each
 //! scrape the tokens and the rate.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder,
-};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -21,7 +18,7 @@ use strum::{IntoStaticStr, VariantArray};
 use crate::fic::call::Call;
 use crate::fic::rate_limit::RateLimiter;
 use crate::fic::tokens::TokenCache;
-use crate::metrics::seconds;
+use crate::metrics::{Source, count, encode_gauge, seconds};
 
 /// The metrics of the FIC client. Clones share their values.
 #[derive(Clone, Debug)]
@@ -32,20 +29,8 @@ pub struct FicMetrics {
     active: Gauge,
     rate_limit_waits: Histogram,
     token_requests: Family<CauseLabel, Counter>,
-    current: Arc<OnceLock<Current>>,
-}
-
-/// What the client has now.
-#[derive(Clone)]
-struct Current {
-    rate_limiter: Arc<RateLimiter>,
-    tokens: Arc<TokenCache>,
-}
-
-impl std::fmt::Debug for Current {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Current")
-    }
+    rate_limiter: Source<RateLimiter>,
+    tokens: Source<TokenCache>,
 }
 
 /// Why a token is requested.
@@ -107,7 +92,8 @@ impl Default for FicMetrics {
             active: Gauge::default(),
             rate_limit_waits: seconds(),
             token_requests: Family::default(),
-            current: Arc::default(),
+            rate_limiter: Source::default(),
+            tokens: Source::default(),
         }
     }
 }
@@ -161,8 +147,8 @@ impl FicMetrics {
 
     /// From now on the tokens and the rate are those of this client.
     pub(super) fn show(&self, rate_limiter: &Arc<RateLimiter>, tokens: &Arc<TokenCache>) {
-        let current = Current { rate_limiter: Arc::clone(rate_limiter), tokens: Arc::clone(tokens) };
-        assert!(self.current.set(current).is_ok(), "each client has metrics of its own");
+        self.rate_limiter.show(rate_limiter);
+        self.tokens.show(tokens);
     }
 
     /// Counts a sign-in.
@@ -190,18 +176,12 @@ impl FicMetrics {
 
 impl Collector for FicMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let Some(Current { rate_limiter, tokens }) = self.current.get() else { return Ok(()) };
-        let tokens = i64::try_from(tokens.valid()).unwrap_or(i64::MAX);
+        let (Some(rate_limiter), Some(tokens)) = (self.rate_limiter.get(), self.tokens.get()) else { return Ok(()) };
         let help = "Tokens that are valid, one for each pair of credentials and tenant";
-        ConstGauge::new(tokens).encode(encoder.encode_descriptor("tokens", help, None, MetricType::Gauge)?)?;
-        let rate = encoder.encode_descriptor(
-            "fic_requests_per_second_limit",
-            "How many requests per second are sent at most: --fic-requests-per-second, or fewer while FIC limits the rate \
-             of several tenants; 0: no limit",
-            None,
-            MetricType::Gauge,
-        )?;
-        ConstGauge::new(rate_limiter.rate().unwrap_or(0.0)).encode(rate)
+        encode_gauge(&mut encoder, "tokens", help, None, count(tokens.valid()))?;
+        let help = "How many requests per second are sent at most: --fic-requests-per-second, or fewer while FIC limits \
+                    the rate of several tenants; 0: no limit";
+        encode_gauge(&mut encoder, "fic_requests_per_second_limit", help, None, rate_limiter.rate().unwrap_or(0.0))
     }
 }
 

@@ -2,7 +2,7 @@
 //! replica that does not lead has no index, and counts no plans.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -17,6 +17,7 @@ use strum::VariantArray;
 use super::{Entry, Inner, lock};
 use crate::api::condition::{Progress, Reason};
 use crate::api::key::ObjectKey;
+use crate::metrics::{Source, count, encode_gauge};
 
 /// The number of plans that are not Ready and have a series of their own, unless a flag says another.
 pub const DEFAULT_PLAN_LIMIT: usize = 1000;
@@ -24,7 +25,7 @@ pub const DEFAULT_PLAN_LIMIT: usize = 1000;
 /// Metrics of the plans in the index. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct PlanMetrics {
-    current: Arc<Mutex<Weak<Mutex<Inner>>>>,
+    index: Source<Mutex<Inner>>,
     series: PlanSeries,
 }
 
@@ -90,7 +91,7 @@ impl PlanMetrics {
 
     /// From now on the metrics are those of this index.
     pub(super) fn show(&self, index: &Arc<Mutex<Inner>>) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(index);
+        self.index.show(index);
     }
 }
 
@@ -173,12 +174,12 @@ fn earliest(one: Option<i64>, other: Option<i64>) -> Option<i64> {
 
 impl Collector for PlanMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let index = self.current.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let index = self.index.get();
         let inner = index.as_deref().map(lock);
         let (mut summary, mut undecodable) = (Summary::default(), 0);
         if let Some(inner) = &inner {
             inner.plans.iter().for_each(|(key, entry)| summary.add(key, entry));
-            undecodable = i64::try_from(inner.undecodable.len()).unwrap_or(i64::MAX);
+            undecodable = count(inner.undecodable.len());
         }
 
         let mut plans = encoder.encode_descriptor(
@@ -196,7 +197,7 @@ impl Collector for PlanMetrics {
             ("plans_deleting", "Plans that are being deleted", summary.deleting),
             ("undecodable_plans", "Plans that cannot be decoded, which the operator does not change", undecodable),
         ] {
-            ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+            encode_gauge(&mut encoder, name, help, None, value)?;
         }
 
         let mut operations = encoder.encode_descriptor(
@@ -209,13 +210,13 @@ impl Collector for PlanMetrics {
             let labels = OperationLabel { operation };
             ConstGauge::new(start.unwrap_or(0)).encode(operations.encode_family(&labels)?)?;
         }
-        let deletion = encoder.encode_descriptor(
+        encode_gauge(
+            &mut encoder,
             "deletion_oldest_start_timestamp",
             "When the plan that is being deleted for the longest time was deleted, as a Unix time; 0: no plan",
             Some(&Unit::Seconds),
-            MetricType::Gauge,
+            summary.oldest_deletion.unwrap_or(0),
         )?;
-        ConstGauge::new(summary.oldest_deletion.unwrap_or(0)).encode(deletion)?;
 
         // The same plans at each scrape: those that are not Ready for the longest time.
         summary.not_ready.sort_unstable();
@@ -235,13 +236,13 @@ impl Collector for PlanMetrics {
                 ConstGauge::new(since).encode(not_ready.encode_family(&labels)?)?;
             }
         }
-        let without_series = encoder.encode_descriptor(
+        encode_gauge(
+            &mut encoder,
             "plan_series_dropped",
             "Plans that are not Ready and have no series of their own, because of --metrics-plan-limit",
             None,
-            MetricType::Gauge,
+            count(dropped),
         )?;
-        ConstGauge::new(i64::try_from(dropped).unwrap_or(i64::MAX)).encode(without_series)?;
         if let Some(inner) = inner.filter(|_| self.series.contracts) {
             encode_contracts(&mut encoder, &inner)?;
         }

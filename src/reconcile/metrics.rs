@@ -1,14 +1,12 @@
 //! Metrics of reconciles.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use strum::VariantNames;
@@ -16,7 +14,7 @@ use strum::VariantNames;
 use crate::api::condition::Reason;
 use crate::api::plan::PremiumSupportPlan;
 use crate::domain::decide::{RecordChange, ReleaseReason, StatusChange};
-use crate::metrics::seconds;
+use crate::metrics::{Source, count, encode_gauge, seconds};
 use crate::reconcile::error::Error;
 use crate::reconcile::state::PlanStates;
 
@@ -30,7 +28,7 @@ pub struct ReconcileMetrics {
     waiting: Gauge,
     concurrency: Gauge,
     /// The states of the controller that runs.
-    states: Arc<Mutex<Weak<PlanStates>>>,
+    pub(super) states: Source<PlanStates>,
 }
 
 /// A reconcile that waits or is active. Dropping it ends that.
@@ -117,7 +115,7 @@ impl Default for ReconcileMetrics {
             active: Gauge::default(),
             waiting: Gauge::default(),
             concurrency: Gauge::default(),
-            states: Arc::default(),
+            states: Source::default(),
         }
     }
 }
@@ -152,11 +150,6 @@ impl ReconcileMetrics {
         metrics
     }
 
-    /// From now on the plans that back off are those of these states.
-    pub(super) fn show(&self, states: &Arc<PlanStates>) {
-        *self.states.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(states);
-    }
-
     /// Sets how many reconciles may run at once.
     pub fn set_concurrency(&self, concurrency: u16) {
         self.concurrency.set(concurrency.into());
@@ -188,15 +181,9 @@ impl ReconcileMetrics {
 
 impl Collector for ReconcileMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        let backing_off = states.map_or(0, |states| i64::try_from(states.backing_off()).unwrap_or(i64::MAX));
+        let backing_off = self.states.get().map_or(0, |states| count(states.backing_off()));
         let help = "Plans whose next reconcile waits because the one before failed";
-        ConstGauge::new(backing_off).encode(encoder.encode_descriptor(
-            "plans_backing_off",
-            help,
-            None,
-            MetricType::Gauge,
-        )?)
+        encode_gauge(&mut encoder, "plans_backing_off", help, None, backing_off)
     }
 }
 

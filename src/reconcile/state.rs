@@ -76,7 +76,7 @@ impl PlanStates {
     #[must_use]
     pub fn new(metrics: &ReconcileMetrics) -> Arc<Self> {
         let states = Arc::default();
-        metrics.show(&states);
+        metrics.states.show(&states);
         states
     }
 
