@@ -74,7 +74,7 @@ pub struct Script {
 }
 
 pub fn tenant(number: usize) -> String {
-    format!("{number:x}").repeat(32)
+    if number < 16 { format!("{number:x}").repeat(32) } else { format!("{number:032x}") }
 }
 
 pub fn spec(tenant: &str) -> Value {

@@ -16,7 +16,7 @@ use crate::fic::{self, ResponseFault};
 use crate::keystone;
 use crate::log::Call;
 use crate::response::ApiResponse;
-use crate::server::ApiRequest;
+use crate::server::{self, ApiRequest};
 
 /// A fault closed the connection without a response.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl Execution<'_> {
         let tenant = request.token.as_deref().and_then(|token| state.tenant_of(token)).map(str::to_owned);
         let response = match (request.call, tenant) {
             (Call::SignIn, _) => keystone::sign_in(&mut state, &request.body),
-            (Call::Other, _) => ApiResponse::error(404, "No such path"),
+            (Call::Other, _) => no_such_call(&request.path),
             (_, None) => ApiResponse::error(401, "The token is missing, unknown, expired or revoked"),
             (Call::List, Some(tenant)) => fic::list(&state, &tenant, query("id"), fault),
             (Call::Create, Some(tenant)) => fic::create(&mut state, &tenant, &request.body, fault),
@@ -136,4 +136,11 @@ impl Execution<'_> {
     fn log_status(&self, status: u16) {
         self.state.lock().log.update(self.log_index, |entry| entry.status = Some(status));
     }
+}
+
+fn no_such_call(path: &str) -> ApiResponse {
+    let Some(methods) = server::methods(path) else { return ApiResponse::error(404, "No such path") };
+    let mut response = ApiResponse::error(405, "No such method of this path");
+    response.headers.push(("allow", methods));
+    response
 }

@@ -72,6 +72,9 @@ pub fn delete(state: &mut FicState, tenant: &str, id: &str, fault: ResponseFault
 
 /// Lists the operations of a tenant.
 pub fn list_operations(state: &FicState, tenant: &str, resource: Option<&str>) -> ApiResponse {
+    if resource.is_some_and(|id| !is_contract_id(id)) {
+        return ApiResponse::error(400, "resourceId must be the id of a contract");
+    }
     let operations = state
         .operations
         .iter()
@@ -134,6 +137,12 @@ fn operation_json(operation: &Operation) -> Value {
         "commitTime": if finished { json!(operation.received.to_string()) } else { Value::Null },
         "error": if finished { json!(operation.failure) } else { Value::Null },
     })
+}
+
+/// Whether this is one capital letter and twelve digits.
+fn is_contract_id(text: &str) -> bool {
+    let (letter, digits) = text.as_bytes().split_at(text.len().min(1));
+    letter.iter().all(u8::is_ascii_uppercase) && digits.len() == 12 && digits.iter().all(u8::is_ascii_digit)
 }
 
 fn not_found(id: &str) -> ApiResponse {

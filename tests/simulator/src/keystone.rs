@@ -17,16 +17,16 @@ pub fn scope(body: &Value) -> Option<&str> {
 
 /// `POST /v3/auth/tokens`: issues a token.
 pub fn sign_in(state: &mut FicState, body: &Value) -> ApiResponse {
-    let user = body.pointer("/auth/identity/password/user");
-    let text = |name: &str| user.and_then(|user| user.get(name)).and_then(Value::as_str);
-    let (Some(name), Some(password), Some(tenant)) = (text("name"), text("password"), scope(body)) else {
+    let Some(Request { name, password, tenant }) = Request::parse(body) else {
         return ApiResponse::keystone_error(
             400,
             "Bad Request",
-            "Expecting to find auth.identity.password.user and auth.scope.project.id",
+            "Expecting to find the method password, auth.identity.password.user of the domain default, and \
+             auth.scope.project.id",
         );
     };
-    if !state.is_pair(name, password) {
+    // Keystone refuses a project that it does not know with the same words.
+    if !is_tenant(tenant) || !state.is_pair(name, password) {
         return ApiResponse::keystone_error(401, "Unauthorized", "The request you have made requires authentication.");
     }
     let (token, expires) = state.issue_token(tenant);
@@ -41,6 +41,29 @@ pub fn sign_in(state: &mut FicState, body: &Value) -> ApiResponse {
     );
     response.headers.push(("x-subject-token", token));
     response
+}
+
+/// What a sign-in names.
+struct Request<'a> {
+    name: &'a str,
+    password: &'a str,
+    tenant: &'a str,
+}
+
+impl<'a> Request<'a> {
+    /// None if the body is not that of a sign-in with a password.
+    fn parse(body: &'a Value) -> Option<Self> {
+        let identity = body.pointer("/auth/identity")?;
+        let user = identity.pointer("/password/user")?;
+        let is_valid = identity.get("methods")? == &json!(["password"]) && user.pointer("/domain/id")? == "default";
+        let text = |name: &str| user.get(name)?.as_str();
+        is_valid.then_some(Self { name: text("name")?, password: text("password")?, tenant: scope(body)? })
+    }
+}
+
+/// Whether this is the id of a tenant: 32 hexadecimal digits.
+fn is_tenant(id: &str) -> bool {
+    id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 impl FicState {

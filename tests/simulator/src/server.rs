@@ -45,7 +45,7 @@ pub(crate) async fn run(listener: TcpListener, state: SharedState) {
 pub(crate) struct ApiRequest {
     pub(crate) call: Call,
     method: Method,
-    path: String,
+    pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) token: Option<String>,
     pub(crate) body: Value,
@@ -122,6 +122,14 @@ fn log_request(state: &mut FicState, request: &ApiRequest, user_agent: String) -
         user_agent,
     };
     (state.log.record(entry), fault)
+}
+
+/// The methods of a path, separated by commas. None: there is no such path.
+pub(crate) fn methods(path: &str) -> Option<String> {
+    let methods = ["GET", "POST", "DELETE"];
+    let methods =
+        methods.into_iter().filter(|name| name.parse().is_ok_and(|method| route(&method, path) != Call::Other));
+    Some(methods.collect::<Vec<_>>().join(", ")).filter(|methods| !methods.is_empty())
 }
 
 fn route(method: &Method, path: &str) -> Call {

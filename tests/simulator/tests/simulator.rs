@@ -31,13 +31,12 @@ impl TestClient {
     }
 
     async fn sign_in(&self, secret: &str) -> Response {
-        let user = json!({ "domain": { "id": "default" }, "name": "key", "password": secret });
-        let body = json!({ "auth": {
-            "identity": { "methods": ["password"], "password": { "user": user } },
-            "scope": { "project": { "id": TENANT } },
-        } });
+        self.sign_in_with(&sign_in_body(secret)).await
+    }
+
+    async fn sign_in_with(&self, body: &Value) -> Response {
         let url = format!("{}/auth/tokens", self.simulator.keystone_endpoint());
-        self.http.post(url).json(&body).send().await.unwrap()
+        self.http.post(url).json(body).send().await.unwrap()
     }
 
     async fn try_call(&self, method: Method, path: &str) -> Result<Response, reqwest::Error> {
@@ -63,6 +62,14 @@ impl TestClient {
     fn inject_once(&self, call: Call, kind: Kind) {
         self.simulator.fault(Fault::once(call, TENANT, kind));
     }
+}
+
+fn sign_in_body(secret: &str) -> Value {
+    let user = json!({ "domain": { "id": "default" }, "name": "key", "password": secret });
+    json!({ "auth": {
+        "identity": { "methods": ["password"], "password": { "user": user } },
+        "scope": { "project": { "id": TENANT } },
+    } })
 }
 
 #[tokio::test]
@@ -112,6 +119,37 @@ async fn wrong_secret_is_refused_and_secret_can_be_rotated() {
     assert_eq!(client.sign_in("rotated").await.status(), 201);
     client.simulator.account("key", None);
     assert_eq!(client.sign_in("rotated").await.status(), 401);
+}
+
+#[tokio::test]
+async fn malformed_requests_are_refused() {
+    let client = TestClient::new().await;
+    for (field, value, status) in [
+        ("/auth/identity/methods", json!(["token"]), 400),
+        ("/auth/identity/methods", json!([]), 400),
+        ("/auth/identity/password/user/domain/id", json!("other"), 400),
+        ("/auth/identity/password/user/name", json!(1), 400),
+        ("/auth/scope/project/id", json!(null), 400),
+        ("/auth/scope/project/id", json!(""), 401),
+        ("/auth/scope/project/id", json!(TENANT.to_uppercase()), 401),
+    ] {
+        let mut body = sign_in_body("secret");
+        *body.pointer_mut(field).unwrap() = value.clone();
+        assert_eq!(client.sign_in_with(&body).await.status(), status, "{field}: {value}");
+    }
+    for id in ["", "F12345678901", "F12345678901x", "f123456789012", "1234567890123"] {
+        assert_eq!(client.call(Method::GET, &format!("v1/operations?resourceId={id}")).await.0, 400, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_method_is_not_allowed_and_unknown_path_is_not_found() {
+    let client = TestClient::new().await;
+    for (path, allowed) in [(SERVICES, "GET, POST"), (&*format!("{SERVICES}/F123456789012"), "GET, DELETE")] {
+        let response = client.try_call(Method::PUT, path).await.unwrap();
+        assert_eq!((response.status().as_u16(), response.headers()["allow"].to_str().unwrap()), (405, allowed));
+    }
+    assert_eq!(client.call(Method::GET, "v1/other").await.0, 404);
 }
 
 #[tokio::test]
