@@ -1,4 +1,4 @@
-# Only Rust, Go, make and git are required. Tools that take long to build are cached outside the tree.
+# Only Rust, Go, make and git are required, and for `make openapi` Python and Node.js. Tools that take long to build are cached outside the tree.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -12,6 +12,10 @@ PROMETHEUS := $(CACHE)/prometheus-$(PROMETHEUS_VERSION)/prometheus
 # By its sources: they name the versions of its parts.
 COLLECTOR := $(CACHE)/collector-$(shell cat tests/collector/go.mod tests/collector/main.go | sha256sum | cut -c1-12)/collector
 KUSTOMIZE_CONTROLLER := $(CACHE)/kustomize-controller-$(shell cat tests/kustomize-controller/go.mod | sha256sum | cut -c1-12)/kustomize-controller
+# The tools that read docs/api/fic.yaml, by the versions of their parts.
+OPENAPI_VALIDATOR := $(CACHE)/openapi-validator-$(shell cat tests/openapi/validator/{go.mod,main.go} | sha256sum | cut -c1-12)/validator
+SCHEMATHESIS := $(CACHE)/schemathesis-$(shell sha256sum tests/openapi_tools/requirements.txt | cut -c1-12)/schemathesis
+PRISM := $(CACHE)/prism-$(shell sha256sum tests/openapi_tools/package-lock.json | cut -c1-12)/prism
 HELM_VERSION := 4.3.1
 HELM := $(CACHE)/helm-$(HELM_VERSION)/helm
 HELM3_VERSION := 3.22.0
@@ -37,8 +41,8 @@ walk: build control-plane $(HELM) ## Walk from a rehearsal over an installation 
 	@tests/walk/run $(HELM)
 
 .PHONY: test
-test: build control-plane $(PROMTOOL) $(PROMETHEUS) $(COLLECTOR) $(KUSTOMIZE_CONTROLLER) $(HELM) $(HELM3) $(HELM_UNITTEST) $(HELM_DOCS) ## Run every test
-	cargo test --locked --workspace --lib --bins --test architecture --test chart --test crd --test docs --test fic --test monitoring --test secrets_in_memory --test untrusted_input
+test: build control-plane $(PROMTOOL) $(PROMETHEUS) $(COLLECTOR) $(KUSTOMIZE_CONTROLLER) $(HELM) $(HELM3) $(HELM_UNITTEST) $(HELM_DOCS) $(OPENAPI_VALIDATOR) ## Run every test
+	cargo test --locked --workspace --lib --bins --test architecture --test chart --test crd --test docs --test fic --test monitoring --test openapi --test secrets_in_memory --test untrusted_input
 	cargo test --locked --package fic-simulator --package control-plane --tests
 	cargo test --locked --package bench
 	cd tests/gitops && go test -count=1 ./...
@@ -108,6 +112,10 @@ mutants: $(MUTANTS) ## Run mutation tests (FILE=src/domain/memory.rs for one fil
 $(MUTANTS):
 	cargo install --locked --quiet --root $(CACHE)/cargo-mutants-$(MUTANTS_VERSION) cargo-mutants@$(MUTANTS_VERSION)
 
+.PHONY: openapi
+openapi: ## Test the simulator with schemathesis, and the client with a mock of the API; needs Python 3.11 with venv, and Node.js 18, or newer
+	cargo test --locked --test openapi --test openapi_tools -- --nocapture
+
 .PHONY: check
 check: fmt-check clippy docs deny faults ## Check format, lints, documentation and dependencies
 
@@ -148,6 +156,8 @@ $(eval $(call go_tool,$(HELM),$(call go_install,helm.sh/helm/v4/cmd/helm@v$(HELM
 $(eval $(call go_tool,$(HELM3),$(call go_install,helm.sh/helm/v3/cmd/helm@v$(HELM3_VERSION))))
 $(eval $(call go_tool,$(HELM_DOCS),$(call go_install,github.com/norwoodj/helm-docs/cmd/helm-docs@v$(HELM_DOCS_VERSION))))
 $(eval $(call go_tool,$(COLLECTOR),$(call go_build,tests/collector,.)))
+# kin-openapi checks the requests of the client and the responses of the simulator.
+$(eval $(call go_tool,$(OPENAPI_VALIDATOR),$(call go_build,tests/openapi/validator,.)))
 
 # Beside the binary, its CRD.
 $(eval $(call go_tool,$(KUSTOMIZE_CONTROLLER),$(call go_build,tests/kustomize-controller,github.com/fluxcd/kustomize-controller) && \
@@ -165,6 +175,21 @@ collector: $(COLLECTOR) ## Build the OpenTelemetry Collector for the tests, unle
 .PHONY: kustomize-controller
 kustomize-controller: $(KUSTOMIZE_CONTROLLER) ## Build the kustomize-controller of Flux for the tests, unless it is cached, and print its path and that of its CRD
 	@printf '%s\n' $(KUSTOMIZE_CONTROLLER) $(dir $(KUSTOMIZE_CONTROLLER))kustomizations.yaml
+
+.PHONY: openapi-validator
+openapi-validator: $(OPENAPI_VALIDATOR) ## Build the proxy that checks requests against the description of the API, unless it is cached, and print its path
+	@echo $(OPENAPI_VALIDATOR)
+
+.PHONY: schemathesis
+schemathesis: $(SCHEMATHESIS)
+	@echo $(SCHEMATHESIS)
+
+.PHONY: prism
+prism: $(PRISM)
+	@echo $(PRISM)
+
+$(SCHEMATHESIS) $(PRISM):
+	@tests/openapi_tools/install $(@F) $@
 
 .PHONY: helm
 helm: $(HELM) $(HELM3) $(HELM_UNITTEST) ## Build helm 4, helm 3 and helm-unittest, unless they are cached, and print their paths
@@ -223,6 +248,7 @@ clippy:
 	cd tests/gitops && go vet ./...
 	cd tests/monitoring/dashboard && go vet ./...
 	cd tests/collector && go vet ./...
+	cd tests/openapi/validator && go vet ./...
 
 .PHONY: docs
 docs:
