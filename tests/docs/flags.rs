@@ -14,8 +14,16 @@ fn row(flag: &Arg) -> [String; 4] {
     let (help, named) = help.split_once(" [default").map_or((help.as_str(), None), |(help, rest)| (help, Some(rest)));
     let default = match (flag.get_default_values(), named) {
         ([], None) => String::new(),
-        ([], Some(named)) => named.trim_start_matches(" level").trim_start_matches(": ").trim_end_matches('.').strip_suffix(']').unwrap_or(named).to_owned(),
-        (values, _) => values.iter().map(|value| format!("`{}`", value.to_string_lossy())).collect::<Vec<_>>().join(", "),
+        ([], Some(named)) => named
+            .trim_start_matches(" level")
+            .trim_start_matches(": ")
+            .trim_end_matches('.')
+            .strip_suffix(']')
+            .unwrap_or(named)
+            .to_owned(),
+        (values, _) => {
+            values.iter().map(|value| format!("`{}`", value.to_string_lossy())).collect::<Vec<_>>().join(", ")
+        }
     };
     [format!("`--{name} {value}`"), variable, default, format!("{}.", help.trim_end_matches('.'))]
 }

@@ -15,7 +15,8 @@ pub(crate) fn read(file: &str) -> String {
 /// The committed text between the lines `<!-- NAME: generated from SOURCE -->` and `<!-- end of NAME -->`, with what is
 /// before and after it.
 fn section<'a>(page: &'a str, file: &str, name: &str) -> (&'a str, &'a str, &'a str) {
-    let begin = page.find(&format!("<!-- {name}: generated ")).unwrap_or_else(|| panic!("{file} has no section {name}"));
+    let begin =
+        page.find(&format!("<!-- {name}: generated ")).unwrap_or_else(|| panic!("{file} has no section {name}"));
     let begin = begin + page[begin..].find('\n').map_or(0, |length| length + 1);
     let length = page[begin..].find(&format!("<!-- end of {name} -->"));
     let end = begin + length.unwrap_or_else(|| panic!("{file}: the section {name} has no end"));
@@ -38,7 +39,9 @@ pub(crate) fn check(file: &str, sections: &[(&str, String)]) {
 
 /// A table. A line break or a bar would end a cell.
 pub(crate) fn table<const N: usize>(columns: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
-    let line = |cells: [String; N]| format!("| {} |\n", cells.map(|cell| cell.replace('\n', " ").replace('|', "\\|")).join(" | "));
+    let line = |cells: [String; N]| {
+        format!("| {} |\n", cells.map(|cell| cell.replace('\n', " ").replace('|', "\\|")).join(" | "))
+    };
     let head = line(columns.map(Into::into)) + &line(columns.map(|_| "---".into()));
     rows.into_iter().fold(head, |table, row| table + &line(row))
 }
