@@ -216,8 +216,8 @@ dashboard: ## Regenerate the Grafana dashboard
 .PHONY: picture
 picture: build control-plane $(PROMETHEUS) ## Redraw the picture of the dashboard, from the answers of Prometheus in the test of the alerts
 	DASHBOARD_ANSWERS=$(CURDIR)/target/answers.json cargo test --locked --test cluster each_alert
-	cd tests/monitoring/dashboard && go run . $(CURDIR)/target/answers.json > $(CURDIR)/docs/dashboard.svg.new
-	mv docs/dashboard.svg.new docs/dashboard.svg
+	cd tests/monitoring/dashboard && go run . $(CURDIR)/target/answers.json > $(CURDIR)/docs/tasks/dashboard.svg.new
+	mv docs/tasks/dashboard.svg.new docs/tasks/dashboard.svg
 
 EXAMPLES := deploy/gitops/argocd/resource_customizations/fic.ntt.com/PremiumSupportPlan/testdata
 

@@ -1,6 +1,6 @@
 //! The conditions of a plan: their types, their status, and the one table of reasons.
 //!
-//! The enum, the strings, the progress and the table in the README all come from the macro `reasons!` below: a new
+//! The enum, the strings, the progress and the table in the reference all come from the macro `reasons!` below: a new
 //! reason is one line there.
 
 use strum::{EnumString, IntoStaticStr, VariantArray};
@@ -55,13 +55,13 @@ macro_rules! reasons {
                 match self { $(Self::$reason => Progress::$progress,)+ }
             }
 
-            /// What the reason means, for the table in the README.
+            /// What the reason means, for the table in the reference.
             #[must_use]
             pub fn meaning(self) -> &'static str {
                 match self { $(Self::$reason => $meaning,)+ }
             }
 
-            /// What the reader can do about it, for the table in the README.
+            /// What the reader can do about it, for the table in the reference.
             #[must_use]
             pub fn action(self) -> &'static str {
                 match self { $(Self::$reason => $action,)+ }

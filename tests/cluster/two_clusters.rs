@@ -1,6 +1,6 @@
 //! Two clusters with plans for the same tenants: two control planes, each with an operator, and one FIC.
 //!
-//! The README says what each policy does.
+//! docs/tasks/second-cluster.md says what each policy does.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;

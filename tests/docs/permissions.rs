@@ -1,10 +1,12 @@
-//! The tables of `docs/permissions.md`: what each role in `deploy/` allows, and the comments there that say why.
+//! The tables of `docs/reference/roles.md`: what each role in `deploy/` allows, and the comments there that say why.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+
+use crate::generated::{check, root};
 
 const VERBS: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 
@@ -20,10 +22,6 @@ const TABLES: [(&str, &[&str]); 2] = [
     ),
     ("people", &["deploy/user-roles/roles.yaml"]),
 ];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
-}
 
 /// The comment before each rule of a document. A rule without a comment of its own has that of the rule before it, and
 /// the first one that of the document.
@@ -95,21 +93,7 @@ fn verbs(rule: &Value) -> String {
 
 #[test]
 fn the_tables_of_permissions_are_up_to_date() {
-    let file = root().join("docs/permissions.md");
-    let mut page = fs::read_to_string(&file).expect("docs/permissions.md is readable");
-    let committed = page.clone();
-    for (name, files) in TABLES {
-        let begin = format!("<!-- {name}: generated from deploy/ -->\n");
-        let end = format!("<!-- end of {name} -->\n");
-        let (before, rest) = page.split_once(&begin).expect("docs/permissions.md has the first marker");
-        let (_, after) = rest.split_once(&end).expect("docs/permissions.md has the second marker");
-        page = format!("{before}{begin}{}{end}{after}", table(files));
-    }
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(&file, page).expect("docs/permissions.md is written");
-        return;
-    }
-    assert_eq!(committed, page, "run `UPDATE=1 cargo test --test docs` and commit docs/permissions.md");
+    check("docs/reference/roles.md", &TABLES.map(|(name, files)| (name, table(files))));
 }
 
 /// Another file with a role needs a place in the page.
