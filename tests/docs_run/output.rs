@@ -54,7 +54,7 @@ impl Example {
     /// Whether this was printed.
     pub(crate) fn matches(&self, printed: &str) -> bool {
         let expected = self.expected.iter().map(|line| line.trim_end()).collect::<Vec<_>>();
-        let printed = printed.lines().map(str::trim_end).collect::<Vec<_>>();
+        let printed = printed.trim_end().lines().map(str::trim_end).collect::<Vec<_>>();
         lines_match(&expected, &printed)
     }
 }
