@@ -24,6 +24,10 @@ HELM_UNITTEST_VERSION := 1.1.2
 HELM_UNITTEST := $(CACHE)/helm-unittest-$(HELM_UNITTEST_VERSION)/helm-unittest
 HELM_DOCS_VERSION := 1.14.2
 HELM_DOCS := $(CACHE)/helm-docs-$(HELM_DOCS_VERSION)/helm-docs
+MDBOOK_VERSION := 0.5.4
+MDBOOK := $(CACHE)/mdbook-$(MDBOOK_VERSION)/bin/mdbook
+MDBOOK_MERMAID_VERSION := 0.17.1
+MDBOOK_MERMAID := $(CACHE)/mdbook-mermaid-$(MDBOOK_MERMAID_VERSION)/bin/mdbook-mermaid
 CRD := crds/premiumsupportplans.fic.ntt.com.yaml
 # An end-to-end test mostly waits, so several run at the same time.
 E2E_THREADS ?= 8
@@ -53,6 +57,7 @@ test: build control-plane $(PROMTOOL) $(PROMETHEUS) $(COLLECTOR) $(KUSTOMIZE_CON
 	cargo test --locked --test e2e -- --test-threads=$(E2E_THREADS)
 	cargo test --locked --test guard -- --test-threads=$(E2E_THREADS)
 	cargo test --locked --test cluster -- --test-threads=1 --nocapture
+	cargo test --locked --test docs_run -- --nocapture
 	target/debug/bench 100 --operator target/debug/fic-support-operator --steady 5 --check
 
 .PHONY: simulate
@@ -253,6 +258,29 @@ clippy:
 .PHONY: docs
 docs:
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --workspace --no-deps --document-private-items
+
+.PHONY: docs-test
+docs-test: build control-plane $(HELM) $(HELM3) $(HELM_UNITTEST) ## Run the commands in the documents (PAGE=uninstall for the pages with that name), and follow each link
+	cargo test --locked --test docs
+	cargo test --locked --test docs_run -- --nocapture
+
+# The pages link to files of the repository, so the source of the site is a copy of all that they link to.
+.PHONY: docs-site
+docs-site: $(MDBOOK) $(MDBOOK_MERMAID) ## Build the documents as a site, into target/docs-site
+	rm -rf target/docs-source && mkdir -p target/docs-source
+	git ls-files -z '*.md' docs deploy crds tests/rules/faults | xargs -0 cp --parents --target-directory target/docs-source
+	cp docs/book.toml target/docs-source
+	sed -e 's#](#](docs/#' -e 's#](docs/\.\./#](#' docs/SUMMARY.md > target/docs-source/SUMMARY.md
+	$(MDBOOK_MERMAID) install target/docs-source
+	PATH=$(dir $(MDBOOK_MERMAID)):$$PATH $(MDBOOK) build target/docs-source --dest-dir $(CURDIR)/target/docs-site
+
+$(MDBOOK):
+	@echo "building mdBook $(MDBOOK_VERSION), once; this takes about 5 minutes on 2 cores"
+	cargo install --locked --quiet --root $(CACHE)/mdbook-$(MDBOOK_VERSION) mdbook@$(MDBOOK_VERSION)
+
+$(MDBOOK_MERMAID):
+	@echo "building mdbook-mermaid $(MDBOOK_MERMAID_VERSION), once; this takes about 3 minutes on 2 cores"
+	cargo install --locked --quiet --root $(CACHE)/mdbook-mermaid-$(MDBOOK_MERMAID_VERSION) mdbook-mermaid@$(MDBOOK_MERMAID_VERSION)
 
 .PHONY: deny
 deny: $(DENY) ## Check licences, bans and sources, and advisories if their database can be fetched
