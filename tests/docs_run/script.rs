@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::blocks::{Kind, Segment};
@@ -15,20 +16,44 @@ use crate::scene::Cluster;
 
 /// How long a segment may take.
 const TIMEOUT: Duration = Duration::from_mins(5);
+/// How often a command is run until it prints what the document says: an Event may be written a moment later.
+const ATTEMPTS: usize = 20;
 
-/// The script, and the commands whose output is compared: the line in the page, and the file with what was printed.
-fn script(segment: &Segment) -> (String, Vec<(usize, String, Example)>) {
-    let mut script = String::from("set -euo pipefail\nstep() { echo \"$1\" >\"$STEPS/current\"; }\n");
-    let mut compared = Vec::new();
+/// The beginning of a script. It asks by its standard output whether a command has printed what it should, and is answered by
+/// its standard input.
+const BEGIN: &str = r#"set -euo pipefail
+exec 3>&1 4<&0 </dev/null >"$STEPS/log" 2>&1
+step() { echo "$1" >"$STEPS/current"; }
+compare() {
+    while "$1" >"$STEPS/$1" 2>&1 || true; do
+        echo "$1" >&3
+        read -r answer <&4
+        [ "$answer" = again ] || break
+        sleep 0.2
+    done
+}
+"#;
+
+/// A command whose output is compared.
+struct Compared {
+    /// The line of its block.
+    line: usize,
+    /// Its function in the script, and the file with what it printed.
+    name: String,
+    example: Example,
+}
+
+fn script(segment: &Segment) -> (String, Vec<Compared>) {
+    let (mut script, mut compared) = (String::from(BEGIN), Vec::new());
     for block in segment.blocks.iter().filter(|block| block.not_run.is_none()) {
         let _ = writeln!(script, "step {}", block.line);
         match block.kind {
             Kind::Sh => script.push_str(&block.text),
             Kind::Console => {
                 for example in examples(&block.text) {
-                    let file = format!("output-{}", compared.len());
-                    let _ = writeln!(script, "{{ {}\n}} >\"$STEPS/{file}\" 2>&1 || true", example.command);
-                    compared.push((block.line, file, example));
+                    let name = format!("command_{}", compared.len());
+                    let _ = writeln!(script, "{name}() {{\n{}\n}}\ncompare {name}", example.command);
+                    compared.push(Compared { line: block.line, name, example });
                 }
             }
         }
@@ -36,40 +61,57 @@ fn script(segment: &Segment) -> (String, Vec<(usize, String, Example)>) {
     (script, compared)
 }
 
+/// Answers the script until it ends. Returns the differences.
+async fn answer(bash: &mut Child, compared: &[Compared], steps: &Path) -> Vec<String> {
+    let mut questions = BufReader::new(bash.stdout.take().unwrap()).lines();
+    let mut answers = bash.stdin.take().unwrap();
+    let (mut attempts, mut differences) = (0, Vec::new());
+    while let Some(name) = questions.next_line().await.unwrap() {
+        let Compared { line, example, .. } = compared.iter().find(|compared| compared.name == name).unwrap();
+        let printed = read(&steps.join(&name));
+        attempts += 1;
+        let matches = example.matches(&printed);
+        if !matches && attempts < ATTEMPTS {
+            answers.write_all(b"again\n").await.unwrap();
+            continue;
+        }
+        if !matches {
+            let (command, expected) = (&example.command, example.expected.join("\n"));
+            differences.push(format!("line {line}: $ {command}\nexpected:\n{expected}\nprinted:\n{printed}"));
+        }
+        attempts = 0;
+        answers.write_all(b"next\n").await.unwrap();
+    }
+    differences
+}
+
 /// Runs the segment, and compares the outputs.
 pub(crate) async fn run(segment: &Segment, cluster: &Cluster) -> Result<(), String> {
     let steps = tempfile::tempdir().unwrap();
+    let steps = steps.path();
     let (script, compared) = script(segment);
     let folder = cluster.folder();
     for (name, content) in &segment.files {
         fs::write(folder.join(name), content).unwrap();
     }
-    fs::write(steps.path().join("script"), script).unwrap();
+    fs::write(steps.join("script"), script).unwrap();
     let mut bash = Command::new("bash");
-    bash.arg(steps.path().join("script")).current_dir(folder).envs(cluster.variables()).env("STEPS", steps.path());
-    let log = steps.path().join("log");
-    let file = fs::File::create(&log).unwrap();
-    bash.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file).kill_on_drop(true);
-    let status = timeout(TIMEOUT, bash.status()).await;
-    let outcome = match status {
-        Ok(status) if status.as_ref().unwrap().success() => None,
-        Ok(status) => Some(status.unwrap().to_string()),
-        Err(_) => Some(format!("no end after {TIMEOUT:?}")),
-    };
-    if let Some(outcome) = outcome {
-        let at = read(&steps.path().join("current"));
-        let (log, operators) = (read(&log), cluster.logs());
-        return Err(format!("{}: the block at line {}: {outcome}\n{log}\n{operators}", segment.file, at.trim()));
-    }
-    let differences = compared.iter().filter_map(|(line, file, example)| {
-        let printed = read(&steps.path().join(file));
-        let Example { command, expected } = example;
-        let expected = expected.join("\n");
-        (!example.matches(&printed))
-            .then(|| format!("{}:{line}: $ {command}\nexpected:\n{expected}\nprinted:\n{printed}", segment.file))
+    bash.arg(steps.join("script")).current_dir(folder).envs(cluster.variables()).env("STEPS", steps);
+    let mut bash = bash.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let ended = timeout(TIMEOUT, async {
+        let differences = answer(&mut bash, &compared, steps).await;
+        (bash.wait().await.unwrap(), differences)
     });
-    let differences = differences.collect::<Vec<_>>();
-    if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
+    let outcome = match ended.await {
+        Ok((status, differences)) if status.success() && differences.is_empty() => return Ok(()),
+        Ok((status, differences)) if status.success() => {
+            return Err(format!("{}: {}", segment.file, differences.join("\n")));
+        }
+        Ok((status, _)) => status.to_string(),
+        Err(_) => format!("no end after {TIMEOUT:?}"),
+    };
+    let (at, log) = (read(&steps.join("current")), read(&steps.join("log")));
+    Err(format!("{}: the block at line {}: {outcome}\n{log}\n{}", segment.file, at.trim(), cluster.logs()))
 }
 
 fn read(file: &Path) -> String {
