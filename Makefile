@@ -270,8 +270,9 @@ docs-site: $(MDBOOK) $(MDBOOK_MERMAID) ## Build the documents as a site, into ta
 	rm -rf target/docs-source && mkdir -p target/docs-source
 	git ls-files -z '*.md' docs deploy crds tests/rules/faults | xargs -0 cp --parents --target-directory target/docs-source
 	cp docs/book.toml target/docs-source
-	sed -e 's#](#](docs/#' -e 's#](docs/\.\./#](#' docs/SUMMARY.md > target/docs-source/SUMMARY.md
-	$(MDBOOK_MERMAID) install target/docs-source
+	sed 's#](#](docs/#g' docs/README.md > target/docs-source/index.md
+	sed -e 's#](README.md)#](index.md)#;t' -e 's#](#](docs/#' -e 's#](docs/\.\./#](#' docs/SUMMARY.md > target/docs-source/SUMMARY.md
+	$(MDBOOK_MERMAID) install target/docs-source >/dev/null 2>&1
 	PATH=$(dir $(MDBOOK_MERMAID)):$$PATH $(MDBOOK) build target/docs-source --dest-dir $(CURDIR)/target/docs-site
 
 $(MDBOOK):
