@@ -14,7 +14,7 @@ mod examples;
 mod fields;
 #[path = "docs/flags.rs"]
 mod flags;
-#[path = "docs/generated.rs"]
+#[path = "support/generated.rs"]
 mod generated;
 #[path = "docs/links.rs"]
 mod links;
@@ -22,6 +22,10 @@ mod links;
 mod markdown;
 #[path = "docs/metrics.rs"]
 mod metrics;
+#[path = "support/names.rs"]
+mod names;
+#[path = "support/pages.rs"]
+mod pages;
 #[path = "docs/permissions.rs"]
 mod permissions;
 #[path = "docs/reasons.rs"]

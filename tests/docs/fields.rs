@@ -1,7 +1,9 @@
 //! The tables of fields: from the CRD.
 
 use fic_support_operator::api::crd::crd;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, JSONSchemaPropsOrArray};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinitionVersion, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
 
 use crate::generated::{check, table};
 
@@ -49,10 +51,13 @@ fn rows(path: &str, object: &JSONSchemaProps, rows_so_far: &mut Vec<Row>) {
     }
 }
 
-/// The fields of the newest version.
+fn stored_version() -> CustomResourceDefinitionVersion {
+    crd().spec.versions.into_iter().find(|version| version.storage).expect("a version is stored")
+}
+
+/// The fields of the stored version.
 fn fields(part: &str) -> String {
-    let crd = crd();
-    let version = crd.spec.versions.iter().find(|version| version.storage).expect("a version is stored");
+    let version = stored_version();
     let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref()).expect("a schema");
     let object = &schema.properties.as_ref().expect("properties")[part];
     let mut fields = Vec::new();
@@ -64,8 +69,7 @@ fn fields(part: &str) -> String {
 
 /// The columns that `kubectl get` shows.
 fn columns() -> String {
-    let crd = crd();
-    let version = crd.spec.versions.iter().find(|version| version.storage).expect("a version is stored");
+    let version = stored_version();
     let columns = version.additional_printer_columns.iter().flatten().map(|column| {
         let wide = if column.priority.unwrap_or_default() > 0 { "`-o wide`" } else { "" };
         [column.name.clone(), format!("`{}`", column.json_path), wide.into()]

@@ -2,19 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
-use std::process::Command;
 
 use crate::generated::{read, root};
 use crate::markdown::{anchor, headings, links};
-
-/// The Markdown files of the repository, relative to it.
-fn pages() -> Vec<String> {
-    let list = ["ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "*.md"];
-    let listed = Command::new("git").args(list).current_dir(root()).output().expect("git runs");
-    assert!(listed.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listed.stderr));
-    let files = String::from_utf8(listed.stdout).expect("names are UTF-8");
-    files.lines().filter(|file| root().join(file).exists()).map(ToOwned::to_owned).collect()
-}
+use crate::pages::pages;
 
 /// A path without `..`, relative to the repository. `None`: it is outside of the repository.
 fn normalized(path: &Path) -> Option<PathBuf> {

@@ -1,4 +1,6 @@
-//! As much of Markdown as the tests need: headings, links and blocks of code.
+//! The headings and the links of a page.
+
+use crate::pages::{Part, parts};
 
 /// A heading.
 pub(crate) struct Heading {
@@ -7,26 +9,16 @@ pub(crate) struct Heading {
 }
 
 /// The lines of a page that are not in a block of code, with their numbers.
-pub(crate) fn prose(page: &str) -> Vec<(usize, &str)> {
-    let mut fence: Option<&str> = None;
-    let mut lines = Vec::new();
-    for (number, line) in page.lines().enumerate() {
-        let text = line.trim_start();
-        let ticks = &text[..text.len() - text.trim_start_matches('`').len()];
-        match fence {
-            Some(open) if ticks.len() >= open.len() && text.trim_end() == ticks => fence = None,
-            None if ticks.len() >= 3 => fence = Some(ticks),
-            Some(_) => {}
-            None => lines.push((number + 1, line)),
-        }
-    }
-    lines
+fn prose(page: &str) -> impl Iterator<Item = (usize, &str)> {
+    parts(page).into_iter().filter_map(|part| match part {
+        Part::Line { number, text } => Some((number, text)),
+        Part::Code { .. } => None,
+    })
 }
 
 /// The headings of a page.
 pub(crate) fn headings(page: &str) -> Vec<Heading> {
-    let lines = prose(page).into_iter();
-    let headings = lines.filter_map(|(_, line)| {
+    let headings = prose(page).filter_map(|(_, line)| {
         let text = line.trim_start_matches('#');
         let level = line.len() - text.len();
         ((1..=6).contains(&level) && text.starts_with(' ')).then(|| Heading { level, text: text.trim().into() })

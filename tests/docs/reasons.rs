@@ -9,22 +9,12 @@ use strum::VariantArray;
 use crate::examples;
 use crate::generated::{check, read, root, table};
 use crate::markdown::headings;
+use crate::names::kebab_case;
 
 const FOLDER: &str = "docs/reference/reasons";
 
 /// What each page says, in this order.
 const HEADINGS: [&str; 4] = ["What you see", "What the operator does", "What you do", "What it costs"];
-
-/// `AlreadyContracted` becomes `already-contracted`.
-fn kebab_case(name: &str) -> String {
-    name.char_indices().fold(String::new(), |mut text, (at, character)| {
-        if at > 0 && character.is_ascii_uppercase() {
-            text.push('-');
-        }
-        text.push(character.to_ascii_lowercase());
-        text
-    })
-}
 
 #[test]
 fn the_table_of_reasons_is_up_to_date() {

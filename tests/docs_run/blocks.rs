@@ -1,13 +1,8 @@
 //! The blocks of code in the documents.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
+use crate::generated::read;
+use crate::pages::{self, Part, parts};
 use crate::scene::Scene;
-
-pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 /// A page, in the order of its segments.
 pub(crate) struct Page {
@@ -47,21 +42,9 @@ pub(crate) struct Block {
 
 /// The pages with commands: the README and everything below `docs`, without those that have none.
 pub(crate) fn pages() -> Vec<Page> {
-    let mut files = markdown_below(&root().join("docs"));
-    files.push(root().join("README.md"));
-    files.sort();
-    let pages = files.iter().map(|file| {
-        let name = file.strip_prefix(root()).unwrap().to_str().unwrap();
-        parse(name, &fs::read_to_string(file).unwrap())
-    });
+    let files = pages::pages().into_iter().filter(|file| file == "README.md" || file.starts_with("docs/"));
+    let pages = files.map(|file| parse(&file, &read(&file)));
     pages.filter(|page| page.segments.iter().any(|segment| !segment.blocks.is_empty())).collect()
-}
-
-fn markdown_below(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
-    let files = files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "md"));
-    files.chain(folders.iter().flat_map(|folder| markdown_below(folder))).collect()
 }
 
 /// The value of a comment such as `<!-- not run: needs a registry -->`.
@@ -74,32 +57,31 @@ fn parse(file: &str, page: &str) -> Page {
     let segment = |line, scene| Segment { file: file.into(), line, scene, blocks: vec![], files: vec![] };
     let mut segments = vec![segment(1, Scene::Shared)];
     let mut before = "";
-    let mut lines = page.lines().enumerate();
-    while let Some((number, line)) = lines.next() {
-        if let Some(scene) = comment(line, "scene") {
-            let scene = Scene::parse(scene).unwrap_or_else(|| panic!("{file}:{}: no scene {scene}", number + 1));
-            segments.push(segment(number + 1, scene));
-        }
-        if let Some(language) = line.trim_start().strip_prefix("```") {
-            let indent = line.len() - line.trim_start().len();
-            let body = lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim() != "```");
-            let text = body
-                .map(|line| line.get(indent..).unwrap_or_default())
-                .fold(String::new(), |text, line| text + line + "\n");
-            let kind = match language {
-                "sh" => Some(Kind::Sh),
-                "console" => Some(Kind::Console),
-                _ => None,
-            };
-            let current = segments.last_mut().unwrap();
-            if let Some(kind) = kind {
-                let not_run = comment(before, "not run").map(ToOwned::to_owned);
-                current.blocks.push(Block { line: number + 2, kind, text, not_run });
-            } else if let Some(name) = comment(before, "file") {
-                current.files.push((name.into(), text));
+    for part in parts(page) {
+        match part {
+            Part::Line { number, text } => {
+                if let Some(scene) = comment(text, "scene") {
+                    let scene = Scene::parse(scene).unwrap_or_else(|| panic!("{file}:{number}: no scene {scene}"));
+                    segments.push(segment(number, scene));
+                }
+                before = text;
+            }
+            Part::Code { number, language, text } => {
+                let current = segments.last_mut().unwrap();
+                let kind = match language {
+                    "sh" => Some(Kind::Sh),
+                    "console" => Some(Kind::Console),
+                    _ => None,
+                };
+                if let Some(kind) = kind {
+                    let not_run = comment(before, "not run").map(ToOwned::to_owned);
+                    current.blocks.push(Block { line: number, kind, text, not_run });
+                } else if let Some(name) = comment(before, "file") {
+                    current.files.push((name.into(), text));
+                }
+                before = "";
             }
         }
-        before = line;
     }
     Page { file: file.into(), segments }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,23 +16,18 @@ use kube::api::{ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt};
 use serde_json::json;
-use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::daemon::Daemon;
+use crate::texts::log::{CACHES_SYNCED, WAITING_FOR_LEASE};
+
 /// How often the Deployments are read.
 const INTERVAL: Duration = Duration::from_millis(300);
-/// What an operator logs when it reconciles, or waits for the one before it.
-const STARTED: [&str; 2] = ["the caches are synced", "waiting to acquire the lease"];
 
 /// The namespace, the name, and what a change of means another process.
 type Template = (String, String, i64);
-
-struct Process {
-    child: Child,
-    log: PathBuf,
-}
 
 /// What runs the Deployments.
 pub(crate) struct Deployments {
@@ -45,7 +40,7 @@ struct Runner {
     control_plane: Arc<ControlPlane>,
     simulator: Simulator,
     client: Client,
-    running: BTreeMap<Template, Process>,
+    running: BTreeMap<Template, Daemon>,
     logs: Arc<Mutex<Vec<PathBuf>>>,
 }
 
@@ -65,8 +60,8 @@ impl Deployments {
                     () = sleep(INTERVAL) => {}
                 }
             }
-            for process in std::mem::take(&mut runner.running).into_values() {
-                terminate(process).await;
+            for operator in std::mem::take(&mut runner.running).into_values() {
+                terminate(operator).await;
             }
         });
         Self { task, stop, logs }
@@ -103,15 +98,15 @@ impl Runner {
         }
         for (key, deployment) in wanted {
             if has_replicas(&deployment) && !self.running.contains_key(&key) {
-                let process = self.start(&deployment).await;
-                self.running.extend(process.map(|process| (key.clone(), process)));
+                let operator = self.start(&deployment).await;
+                self.running.extend(operator.map(|operator| (key.clone(), operator)));
             }
             self.report(&deployment, self.running.get(&key)).await;
         }
     }
 
     /// Starts the operator of a Deployment. `None`: its service account does not exist yet.
-    async fn start(&self, deployment: &Deployment) -> Option<Process> {
+    async fn start(&self, deployment: &Deployment) -> Option<Daemon> {
         let namespace = deployment.namespace().unwrap();
         let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
         let account = pod.service_account_name.clone()?;
@@ -128,18 +123,15 @@ impl Runner {
             .arg(format!("--fic-endpoint={}", self.simulator.fic_endpoint()))
             .arg(format!("--keystone-endpoint={}", self.simulator.keystone_endpoint()))
             .env("KUBECONFIG", kubeconfig)
-            .env("POD_NAMESPACE", namespace)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(&log).unwrap())
-            .kill_on_drop(true);
-        Some(Process { child: command.spawn().unwrap(), log })
+            .env("POD_NAMESPACE", namespace);
+        Some(Daemon::start(&mut command, log))
     }
 
     /// Writes the status of a Deployment, as its controller does.
-    async fn report(&self, deployment: &Deployment, process: Option<&Process>) {
-        let log = process.map(|process| std::fs::read_to_string(&process.log).unwrap_or_default());
-        let is_running = log.is_some_and(|log| STARTED.iter().any(|text| log.contains(text)));
+    async fn report(&self, deployment: &Deployment, operator: Option<&Daemon>) {
+        // It reconciles, or waits for the one before it.
+        let has_started = |log: String| [CACHES_SYNCED, WAITING_FOR_LEASE].iter().any(|text| log.contains(text));
+        let is_running = operator.is_some_and(|operator| has_started(operator.log()));
         let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
         let replicas = if is_running { wanted } else { 0 };
         let known = deployment.status.as_ref();
@@ -171,9 +163,7 @@ fn has_replicas(deployment: &Deployment) -> bool {
 }
 
 /// Stops an operator as the kubelet does, so that it releases the Lease.
-async fn terminate(mut process: Process) {
-    if let Some(id) = process.child.id() {
-        let _ = Command::new("kill").arg(id.to_string()).status().await;
-    }
-    let _ = process.child.wait().await;
+async fn terminate(mut operator: Daemon) {
+    // It blocks its thread until the operator has ended.
+    tokio::task::spawn_blocking(move || operator.terminate()).await.unwrap();
 }

@@ -11,12 +11,20 @@
 
 mod blocks;
 mod count;
+#[path = "../support/daemon.rs"]
+mod daemon;
 mod deployments;
+#[path = "../support/generated.rs"]
+mod generated;
 #[path = "../support/make.rs"]
 mod make;
 mod output;
+#[path = "../support/pages.rs"]
+mod pages;
 mod scene;
 mod script;
+#[path = "../support/texts.rs"]
+mod texts;
 
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use fic_support_operator::api::plan::PremiumSupportPlan;
 use serde_json::{Value, json};
 
+use super::names::kebab_case;
 use super::plan::ready;
 
 const FOLDER: &str = "PLAN_EXAMPLES";
@@ -37,11 +38,6 @@ fn state(plan: &PremiumSupportPlan) -> Option<String> {
         (_, true, false, false) => Some(reason),
         _ => None,
     }
-}
-
-fn kebab_case(reason: &str) -> String {
-    let words = reason.chars().map(|c| if c.is_uppercase() { format!("-{}", c.to_lowercase()) } else { c.to_string() });
-    words.collect::<String>().trim_start_matches('-').to_owned()
 }
 
 /// Removes the fields that the API server does not store.

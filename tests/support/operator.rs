@@ -28,6 +28,7 @@ impl Operator {
     }
 
     /// The id of the process.
+    #[allow(dead_code, reason = "only the cluster tests use it")]
     pub fn id(&self) -> u32 {
         self.0.process.id()
     }
@@ -39,14 +40,12 @@ impl Operator {
 
     /// Sends SIGTERM and waits until the process has exited.
     pub fn terminate(&mut self) -> ExitStatus {
-        self.signal("TERM");
-        self.0.process.wait().unwrap()
+        self.0.terminate()
     }
 
+    #[allow(dead_code, reason = "only the cluster tests use it")]
     pub fn signal(&self, signal: &str) {
-        let process = self.id().to_string();
-        let sent = Command::new("kill").args([&format!("-{signal}"), &process]).status().unwrap();
-        assert!(sent.success(), "SIG{signal} could not be sent to the operator");
+        self.0.signal(signal);
     }
 }
 

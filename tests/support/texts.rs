@@ -4,34 +4,34 @@
 #![allow(dead_code, reason = "each of the two test binaries checks some of these texts")]
 
 /// Parts of log lines.
-pub mod log {
+pub(crate) mod log {
     /// The operator has listed every plan and Secret, and starts to reconcile.
-    pub const CACHES_SYNCED: &str = "the caches are synced";
+    pub(crate) const CACHES_SYNCED: &str = "the caches are synced";
     /// The replica waits for the lease. It logs this at the start and after it has lost the lease.
-    pub const WAITING_FOR_LEASE: &str = "waiting to acquire the lease";
+    pub(crate) const WAITING_FOR_LEASE: &str = "waiting to acquire the lease";
     /// The replica leads.
-    pub const LEASE_ACQUIRED: &str = "acquired the lease";
+    pub(crate) const LEASE_ACQUIRED: &str = "acquired the lease";
     /// The replica has lost the lease: it was taken or deleted, or the renew deadline has passed.
-    pub const LEASE_LOST: [&str; 2] =
+    pub(crate) const LEASE_LOST: [&str; 2] =
         ["the lease does not name this replica any more", "failed to renew the lease in time"];
     /// The replica has released the lease at shutdown.
-    pub const LEASE_RELEASED: &str = "released the lease";
+    pub(crate) const LEASE_RELEASED: &str = "released the lease";
     /// A watch has failed and is restarted.
-    pub const WATCH_FAILED: &str = "the watch failed";
+    pub(crate) const WATCH_FAILED: &str = "the watch failed";
     /// etcd was restored from a backup.
-    pub const VERSIONS_WENT_BACK: &str = "versions went back";
+    pub(crate) const VERSIONS_WENT_BACK: &str = "versions went back";
     /// A plan does not match the schema that this operator knows.
-    pub const UNDECODABLE_PLAN: &str = "cannot decode this plan";
+    pub(crate) const UNDECODABLE_PLAN: &str = "cannot decode this plan";
     /// The address of the health and metrics endpoints follows.
-    pub const HTTP_ADDRESS: &str = "http=";
+    pub(crate) const HTTP_ADDRESS: &str = "http=";
 }
 
 /// Parts of the message of the `Ready` condition.
-pub mod message {
+pub(crate) mod message {
     /// The contract exists with the requested menu.
-    pub const ACTIVE: &str = "is active";
+    pub(crate) const ACTIVE: &str = "is active";
     /// The plan has managementPolicy Observe.
-    pub const ONLY_OBSERVED: &str = "only reports it";
+    pub(crate) const ONLY_OBSERVED: &str = "only reports it";
     /// Replaces a credential in a text from FIC.
-    pub const REDACTED: &str = "[redacted]";
+    pub(crate) const REDACTED: &str = "[redacted]";
 }
