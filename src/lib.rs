@@ -22,9 +22,12 @@
 //! | [`controller`] | watches, caches and queues, connected to the reconcile loop |
 //! | [`cli`] | the command line |
 //! | [`run`] | the process: set-up, leader election, shutdown |
+//! | [`check`] | the command `check`: whether a plan would work |
+//! | [`report`] | the command `report`: what a support case needs, as one archive |
 
 pub mod api;
 pub mod backoff;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod controller;
@@ -36,6 +39,7 @@ pub mod leader_election;
 pub mod metrics;
 pub mod proxy;
 pub mod reconcile;
+pub mod report;
 pub mod run;
 pub mod secret_finalizer;
 pub mod telemetry;

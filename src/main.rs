@@ -5,8 +5,10 @@ use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 
 use fic_support_operator::api::crd;
+use fic_support_operator::check;
 use fic_support_operator::cli::{Cli, Command, LogFormat, RunArgs};
 use fic_support_operator::proxy::Proxies;
+use fic_support_operator::report;
 use fic_support_operator::run;
 use fic_support_operator::telemetry::{self, Exporter};
 use tracing::Subscriber;
@@ -23,6 +25,25 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Crd => print_crd(),
         Command::Run(arguments) => start(*arguments),
+        Command::Check(arguments) => command(async {
+            let report = check::run(*arguments).await.map_err(|error| (error.to_string(), error.exit_code()))?;
+            eprint!("{}", report.err);
+            print!("{}", report.out);
+            Ok(report.exit_code)
+        }),
+        Command::Report(arguments) => command(async {
+            let report = report::run(arguments).await.map_err(|error| (error.to_string(), error.exit_code()))?;
+            print!("{}", report.text);
+            Ok(report.exit_code)
+        }),
+    }
+}
+
+/// Runs a command that ends by itself and returns its exit code, or an error with its exit code.
+fn command(command: impl Future<Output = Result<u8, (String, u8)>>) -> ExitCode {
+    match in_runtime(command) {
+        Ok(exit_code) => ExitCode::from(exit_code),
+        Err((message, exit_code)) => fail(&message, exit_code),
     }
 }
 
@@ -41,28 +62,31 @@ fn start(arguments: RunArgs) -> ExitCode {
         Ok(filter) => filter,
         Err(message) => return fail(&message, 2),
     };
-    // Select one crypto provider for all libraries; otherwise the first library that needs one selects it.
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        return fail(&"a crypto provider is already installed", 1);
-    }
-    // One thread: the operator mostly waits. A second one would cost more for passing on work than it does.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error, 1),
-    };
-    let result = runtime.block_on(run_with_telemetry(arguments, filter));
-    // Dropping the runtime would wait for a DNS lookup in progress.
-    runtime.shutdown_background();
-    match result {
+    match in_runtime(run_with_telemetry(arguments, filter)) {
         Ok(()) => ExitCode::SUCCESS,
         Err((message, exit_code)) => fail(&message, exit_code),
     }
 }
 
+/// Runs a future to its end. An error has its exit code.
+fn in_runtime<T>(future: impl Future<Output = Result<T, (String, u8)>>) -> Result<T, (String, u8)> {
+    // Select one crypto provider for all libraries; otherwise the first library that needs one selects it.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        return Err(("a crypto provider is already installed".into(), 1));
+    }
+    // One thread: the operator mostly waits. A second one would cost more for passing on work than it does.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| (error.to_string(), 1))?;
+    let result = runtime.block_on(future);
+    // Dropping the runtime would wait for a DNS lookup in progress.
+    runtime.shutdown_background();
+    result
+}
+
 /// Runs the operator with logs and, if the flag is set, traces. An error has its exit code.
 async fn run_with_telemetry(arguments: RunArgs, filter: EnvFilter) -> Result<(), (String, u8)> {
     let exporter = arguments.otlp_endpoint.as_ref().map(|endpoint| {
-        Exporter::new(endpoint, arguments.root_certificates.clone(), Proxies::from_env())
+        Exporter::new(endpoint, arguments.fic.root_certificates.clone(), Proxies::from_env())
             .map_err(|error| (error.to_string(), 1))
     });
     let exporter = exporter.transpose()?;

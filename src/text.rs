@@ -60,6 +60,13 @@ fn truncate(mut text: String, max_length: usize) -> String {
     text
 }
 
+/// `AlreadyContracted` becomes `already-contracted`, as the pages of the documents are named.
+#[must_use]
+pub fn kebab_case(name: &str) -> String {
+    let words = name.chars().map(|c| if c.is_uppercase() { format!("-{}", c.to_lowercase()) } else { c.to_string() });
+    words.collect::<String>().trim_start_matches('-').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,8 +22,6 @@ mod links;
 mod markdown;
 #[path = "docs/metrics.rs"]
 mod metrics;
-#[path = "support/names.rs"]
-mod names;
 #[path = "support/pages.rs"]
 mod pages;
 #[path = "docs/permissions.rs"]

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::{Error, IgnoredAny, MapAccess};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
@@ -56,6 +56,17 @@ pub enum SecretDefect {
     TooLong(&'static str),
 }
 
+impl SecretDefect {
+    /// The key with the defect.
+    #[must_use]
+    pub fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::WrongType => None,
+            Self::KeyMissing(key) | Self::KeyEmpty(key) | Self::NotUtf8(key) | Self::TooLong(key) => Some(key),
+        }
+    }
+}
+
 /// The decoded data of a credentials Secret.
 #[derive(Clone, Debug)]
 pub struct SecretData(pub Result<Credentials, SecretDefect>);
@@ -88,6 +99,15 @@ impl Credentials {
         Self { api_key: api_key.into(), api_secret: api_secret.into(), fingerprint }
     }
 
+    /// The pair of these texts. What surrounds a value is not part of it, as in a Secret.
+    ///
+    /// # Errors
+    /// When a value is empty or too long.
+    pub fn parse(api_key: &SecretString, api_secret: &SecretString) -> Result<Self, SecretDefect> {
+        let api_key = trimmed("apiKey", api_key.expose_secret())?;
+        Ok(Self::new(api_key, trimmed("apiSecret", api_secret.expose_secret())?))
+    }
+
     fn decode(api_key: Option<&Value>, api_secret: Option<&Value>) -> Result<Self, SecretDefect> {
         Ok(Self::new(text("apiKey", api_key)?, text("apiSecret", api_secret)?))
     }
@@ -102,17 +122,23 @@ enum Value {
     NotBase64,
 }
 
-/// Surrounding white space is not part of a value: it comes from an editor or from `echo` without `-n`. Nor is a byte
-/// order mark, which PowerShell writes.
 fn text<'a>(key: &'static str, value: Option<&'a Value>) -> Result<&'a str, SecretDefect> {
     let bytes = match value.ok_or(SecretDefect::KeyMissing(key))? {
         Value::Decoded(bytes) => bytes,
         Value::TooLong => return Err(SecretDefect::TooLong(key)),
         Value::NotBase64 => return Err(SecretDefect::NotUtf8(key)),
     };
+    trimmed(key, std::str::from_utf8(bytes).map_err(|_| SecretDefect::NotUtf8(key))?)
+}
+
+/// Surrounding white space is not part of a value: it comes from an editor or from `echo` without `-n`. Nor is a byte
+/// order mark, which PowerShell writes.
+fn trimmed<'a>(key: &'static str, text: &'a str) -> Result<&'a str, SecretDefect> {
     // UTF-16 without a byte order mark is valid UTF-8 too, but it contains NUL.
-    let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
-    let text = text.ok_or(SecretDefect::NotUtf8(key))?.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    if text.contains('\0') {
+        return Err(SecretDefect::NotUtf8(key));
+    }
+    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     if text.is_empty() {
         Err(SecretDefect::KeyEmpty(key))
     } else if text.len() > MAX_VALUE_LENGTH {
@@ -182,7 +208,6 @@ impl Serialize for SecretData {
 mod tests {
     use super::*;
     use k8s_openapi::ByteString;
-    use secrecy::ExposeSecret;
     use serde_json::json;
 
     fn decode(data: &serde_json::Value) -> Result<Credentials, SecretDefect> {

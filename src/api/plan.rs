@@ -105,6 +105,12 @@ pub struct PremiumSupportPlanSpec {
     pub suspend: bool,
 }
 
+/// Whether the schema accepts this text as the ID of a tenant.
+#[must_use]
+pub fn is_tenant_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// A reference to the credentials Secret in the namespace of the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CredentialsSecretRef {

@@ -2,17 +2,24 @@
 //! exit code 2 and a message that names a valid one. Only the API server can validate `--label-selector`, see
 //! [`crate::run`].
 
+mod check;
+mod fic;
+mod report;
 mod values;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use reqwest::Url;
 
-use values::{duration, endpoint, label_selector, lease_name, namespace, poll_interval, root_certificates};
+pub use check::{CheckArgs, Output};
+pub use fic::FicArgs;
+pub use report::ReportArgs;
+pub(crate) use values::endpoint;
+use values::{documentation_url, duration, label_selector, lease_name, namespace, poll_interval};
 
 /// The default of `--http-bind-address`. It is not a default value for clap: only where the flag is not set, the operator
 /// may bind another address.
@@ -35,27 +42,18 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Print the CRD of plans as YAML.
     Crd,
+    /// Check without a change whether a plan would work: sign in, read the contract, and look at the cluster.
+    Check(Box<CheckArgs>),
+    /// Collect what a support case needs into one archive.
+    Report(ReportArgs),
 }
 
 /// The flags of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// The base URL of the FIC API.
-    #[arg(long, env = "FIC_OPERATOR_FIC_ENDPOINT", value_name = "URL", default_value = "https://api.ntt.com/fic-eri", value_parser = endpoint)]
-    pub fic_endpoint: Url,
-
-    /// The base URL of the Keystone v3 API, which issues the tokens for FIC.
-    #[arg(long, env = "FIC_OPERATOR_KEYSTONE_ENDPOINT", value_name = "URL", default_value = "https://api.ntt.com/keystone/v3", value_parser = endpoint)]
-    pub keystone_endpoint: Url,
-
-    /// Allow http:// endpoints, for use with a simulator. Credentials and tokens are then sent unencrypted.
-    #[arg(long, env = "FIC_OPERATOR_ALLOW_INSECURE_HTTP", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub allow_insecure_http: bool,
-
-    /// The path to a PEM file of CA certificates to trust in addition to those of the system, such as that of a
-    /// corporate proxy.
-    #[arg(long, env = "FIC_OPERATOR_CA_BUNDLE", value_name = "FILE")]
-    pub ca_bundle: Option<PathBuf>,
+    /// How FIC and Keystone are reached.
+    #[command(flatten)]
+    pub fic: FicArgs,
 
     /// Watch only this namespace. Repeat the flag or separate names with commas to watch several [default: all
     /// namespaces].
@@ -88,10 +86,6 @@ pub struct RunArgs {
     /// The time FIC may take for an operation before the plan is reported as stalled.
     #[arg(long, env = "FIC_OPERATOR_OPERATION_TIMEOUT", value_name = "TIME", default_value = "10m", value_parser = duration)]
     pub operation_timeout: Duration,
-
-    /// The time limit for a whole request to FIC or Keystone. The connection itself must be established within 5s.
-    #[arg(long, env = "FIC_OPERATOR_REQUEST_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = duration)]
-    pub request_timeout: Duration,
 
     /// The maximum number of requests per second to FIC and Keystone, for all tenants together. Namespaces
     /// take turns. 0 means no limit.
@@ -149,6 +143,11 @@ pub struct RunArgs {
     )]
     pub otlp_endpoint: Option<Url>,
 
+    /// The base URL of the documents. The messages of plans that are not Ready then end with a link to the page of their
+    /// reason [default: no links].
+    #[arg(long, env = "FIC_OPERATOR_DOCUMENTATION_URL", value_name = "URL", value_parser = documentation_url)]
+    pub documentation_url: Option<String>,
+
     /// The format of log lines.
     #[arg(
         long,
@@ -158,10 +157,6 @@ pub struct RunArgs {
         default_value = "text"
     )]
     pub log_format: LogFormat,
-
-    /// The certificates read from `ca_bundle`.
-    #[arg(skip)]
-    pub root_certificates: Vec<reqwest::Certificate>,
 }
 
 /// The format of log lines.
@@ -183,29 +178,21 @@ impl Cli {
         I: IntoIterator<Item = T>,
         T: Into<std::ffi::OsString> + Clone,
     {
-        let mut cli = Self::try_parse_from(arguments)?;
-        if let Command::Run(run) = &mut cli.command {
-            run.validate().map_err(|message| Self::command().error(ErrorKind::ValueValidation, message))?;
+        let matches = Self::command().try_get_matches_from(arguments)?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        let fic = match &mut cli.command {
+            Command::Run(run) => Some(&mut run.fic),
+            Command::Check(check) => {
+                let source = matches.subcommand().and_then(|(_, check)| check.value_source("keystone_endpoint"));
+                check.keystone_endpoint_is_set = source != Some(ValueSource::DefaultValue);
+                Some(&mut check.fic)
+            }
+            Command::Crd | Command::Report(_) => None,
+        };
+        if let Some(fic) = fic {
+            fic.validate().map_err(|message| Self::command().error(ErrorKind::ValueValidation, message))?;
         }
         Ok(cli)
-    }
-}
-
-impl RunArgs {
-    /// Validates what depends on several flags or on a file.
-    fn validate(&mut self) -> Result<(), String> {
-        for (flag, url) in [("--fic-endpoint", &self.fic_endpoint), ("--keystone-endpoint", &self.keystone_endpoint)] {
-            if url.scheme() == "http" && !self.allow_insecure_http {
-                return Err(format!(
-                    "{flag} is {url}: http:// would send the credentials unencrypted; use https://, or \
-                     --allow-insecure-http for a simulator"
-                ));
-            }
-        }
-        if let Some(file) = &self.ca_bundle {
-            self.root_certificates = root_certificates(file)?;
-        }
-        Ok(())
     }
 }
 
@@ -217,7 +204,9 @@ mod tests {
         let arguments = [crate::NAME, "run"].iter().chain(flags);
         match Cli::read(arguments).map_err(|error| (error.exit_code(), error.to_string())) {
             Ok(Cli { command: Command::Run(run) }) => Ok(run),
-            Ok(Cli { command: Command::Crd }) => unreachable!("the command is run"),
+            Ok(Cli { command: Command::Crd | Command::Check(_) | Command::Report(_) }) => {
+                unreachable!("the command is run")
+            }
             Err((code, message)) => {
                 assert_eq!(code, 2);
                 Err(message)
@@ -228,13 +217,13 @@ mod tests {
     #[test]
     fn defaults_match_the_documentation() {
         let run = read(&[]).expect("no flag is required");
-        assert_eq!(run.fic_endpoint.as_str(), "https://api.ntt.com/fic-eri");
-        assert_eq!(run.keystone_endpoint.as_str(), "https://api.ntt.com/keystone/v3");
+        assert_eq!(run.fic.fic_endpoint.as_str(), "https://api.ntt.com/fic-eri");
+        assert_eq!(run.fic.keystone_endpoint.as_str(), "https://api.ntt.com/keystone/v3");
         assert_eq!((run.poll_interval.as_secs(), run.resync_interval.as_secs()), (3, 600));
-        assert_eq!((run.operation_timeout.as_secs(), run.request_timeout.as_secs()), (600, 30));
+        assert_eq!((run.operation_timeout.as_secs(), run.fic.request_timeout.as_secs()), (600, 30));
         assert_eq!((run.loss_patience.as_secs(), run.max_recreations_per_hour), (300, 3));
         assert_eq!((run.fic_requests_per_second, run.concurrency), (50, 64));
-        assert!(!run.leader_elect && !run.allow_insecure_http && run.watch_namespaces.is_empty());
+        assert!(!run.leader_elect && !run.fic.allow_insecure_http && run.watch_namespaces.is_empty());
         assert_eq!(run.lease_name, "fic-support-operator");
         assert_eq!((run.http_bind_address, run.log_format), (None, LogFormat::Text));
         assert_eq!((run.metrics_plan_limit, run.metrics_contracts), (1000, false));
@@ -275,6 +264,9 @@ mod tests {
             (&["--lease-name=a..b"], "lower-case"),
             (&["--label-selector="], "team=network"),
             (&["--label-selector= "], "team=network"),
+            (&["--documentation-url=docs.example"], "https://"),
+            (&["--documentation-url=https://docs.example/?a=b"], "query"),
+            (&[&*format!("--documentation-url=https://docs.example/{}", "x".repeat(200))], "200 bytes"),
             (&["--ca-bundle=/nowhere/ca.pem"], "/nowhere/ca.pem"),
             (&["--no-such-flag"], "unexpected argument"),
         ] {

@@ -6,7 +6,10 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use reqwest::{Certificate, Url};
 
-pub(super) fn endpoint(text: &str) -> Result<Url, String> {
+use crate::api::key::ObjectKey;
+use crate::api::plan::is_tenant_id;
+
+pub(crate) fn endpoint(text: &str) -> Result<Url, String> {
     let url =
         Url::parse(text).map_err(|error| format!("{error}; use an absolute URL such as https://fic.example/v1"))?;
     if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none_or(str::is_empty) {
@@ -21,6 +24,18 @@ pub(super) fn endpoint(text: &str) -> Result<Url, String> {
         return Err("an endpoint must not contain a query or a fragment".into());
     }
     Ok(url)
+}
+
+/// A message with a link must fit into the note of an Event.
+const LONGEST_DOCUMENTATION_URL: usize = 200;
+
+/// The base URL of the documents, without a slash at its end.
+pub(super) fn documentation_url(text: &str) -> Result<String, String> {
+    let url = endpoint(text)?.to_string();
+    if url.len() > LONGEST_DOCUMENTATION_URL {
+        return Err(format!("the URL may have at most {LONGEST_DOCUMENTATION_URL} bytes"));
+    }
+    Ok(url.trim_end_matches('/').to_owned())
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -50,9 +65,13 @@ fn is_dns_label(text: &str) -> bool {
     text.bytes().all(inner) && edge(text.bytes().next()) && edge(text.bytes().next_back())
 }
 
+fn is_dns_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_dns_label)
+}
+
 /// The name of a Lease is a DNS subdomain (RFC 1123).
 pub(super) fn lease_name(text: &str) -> Result<String, String> {
-    if text.len() <= 253 && text.split('.').all(is_dns_label) {
+    if is_dns_subdomain(text) {
         Ok(text.to_owned())
     } else {
         Err("the name of a Lease consists of at most 253 lower-case letters, digits, dashes and dots, and starts and ends with a letter or digit; use a name such as fic-support-operator-shard-a".into())
@@ -65,6 +84,30 @@ pub(super) fn namespace(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("a namespace name consists of at most 63 lower-case letters, digits and dashes, and starts and ends with a letter or digit".into())
+    }
+}
+
+/// The name of a plan or a Secret is a DNS subdomain (RFC 1123).
+pub(super) fn object_name(text: &str) -> Result<String, String> {
+    if is_dns_subdomain(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("the name of an object consists of at most 253 lower-case letters, digits, dashes and dots, and starts and ends with a letter or digit".into())
+    }
+}
+
+/// The namespace and the name of a Secret.
+pub(super) fn secret_key(text: &str) -> Result<ObjectKey, String> {
+    let (of, name) = text.split_once('/').ok_or("use the namespace and the name, such as team-a/fic-credentials")?;
+    Ok(ObjectKey::new(&namespace(of)?, &object_name(name)?))
+}
+
+/// The ID of a tenant, as the schema of plans has it.
+pub(super) fn tenant_id(text: &str) -> Result<String, String> {
+    if is_tenant_id(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("the ID of a tenant consists of 32 lower-case hexadecimal digits".into())
     }
 }
 

@@ -64,6 +64,8 @@ pub struct Dependencies {
     pub scope: Scope,
     /// The flags that decisions depend on.
     pub settings: Settings,
+    /// The base URL of the documents, for links in messages.
+    pub documentation: Option<Box<str>>,
     /// The maximum number of concurrent reconciles.
     pub concurrency: u16,
     /// The metrics.
@@ -186,6 +188,7 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
         triggers: triggers.clone(),
         leadership,
         settings: dependencies.settings.clone(),
+        documentation: dependencies.documentation.clone(),
         scope: scope.clone(),
         identity: dependencies.identity.clone(),
         metrics: metrics.reconciles.clone(),
@@ -199,8 +202,7 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
         crd_unreadable: AtomicBool::new(false),
     });
 
-    let (plans_synced, plans_sync) = oneshot::channel();
-    let (secrets_synced, secrets_sync) = oneshot::channel();
+    let ((plans_synced, plans_sync), (secrets_synced, secrets_sync)) = (oneshot::channel(), oneshot::channel());
     let (watch_client, health) = (&dependencies.watch_client, || Arc::clone(&dependencies.health));
     let plan_watch = watch::plans(Arc::clone(&context), watch_client.clone(), health(), plan_writer, plans_synced);
     let secret_watch =

@@ -5,6 +5,7 @@
 //! - [`circuit_breaker`]: holds requests back while FIC answers no tenant.
 //! - [`keystone`], [`tokens`] and [`refused_sign_ins`]: sign-in, the cache of tokens, and the limit for wrong credentials.
 //! - [`wire`] and [`response`]: the JSON, and what it is parsed into.
+//! - [`reader`]: the client without the calls that write, for the command `check`.
 //! - [`metrics`] and [`call`]: the number and duration of requests by call.
 
 pub mod call;
@@ -14,6 +15,7 @@ mod keystone;
 pub mod metrics;
 mod pace;
 mod rate_limit;
+pub mod reader;
 mod refused_sign_ins;
 mod response;
 mod tokens;

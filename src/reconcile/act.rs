@@ -172,9 +172,9 @@ pub async fn write_status(
 }
 
 async fn write_if_changed(context: &Context, snapshot: &mut PlanSnapshot, change: &StatusChange) -> Result<(), Error> {
-    let status = report::status(&snapshot.plan, change, context.clock.moment());
+    let status = report::status(&snapshot.plan, change, context.report_context());
     if snapshot.plan.status.as_ref() != Some(&status) {
-        let events = report::events(&snapshot.plan, change, context.clock.moment());
+        let events = report::events(&snapshot.plan, change, context.report_context());
         let contract = ContractChange::of_status(&snapshot.plan, change);
         patch_status(context, snapshot, Version::Decided, &json!(status)).await?;
         context.metrics.record_contract(contract);

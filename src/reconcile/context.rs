@@ -18,6 +18,7 @@ use crate::metrics::KubernetesMetrics;
 use crate::reconcile::error::Error;
 use crate::reconcile::metrics::ReconcileMetrics;
 use crate::reconcile::purchase_guard::PurchaseGuard;
+use crate::reconcile::report::ReportContext;
 use crate::reconcile::slots::Slots;
 use crate::reconcile::state::PlanStates;
 use crate::reconcile::ticket::Tickets;
@@ -39,6 +40,8 @@ pub struct Context {
     pub leadership: Leadership,
     /// The flags that decisions depend on.
     pub settings: Settings,
+    /// The base URL of the documents, for links in messages.
+    pub documentation: Option<Box<str>>,
     /// What this operator watches.
     pub scope: Scope,
     /// The name of this process, for Events.
@@ -64,6 +67,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// What a report that is written now depends on.
+    pub fn report_context(&self) -> ReportContext<'_> {
+        ReportContext { moment: self.clock.moment(), documentation: self.documentation.as_deref() }
+    }
+
     /// Whether the process is shutting down.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)

@@ -6,11 +6,13 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::api::condition::Reason;
 use crate::api::credentials::{MAX_VALUE_LENGTH, SecretDefect};
 use crate::clock::Moment;
 use crate::domain::contract::ContractId;
 use crate::domain::error::FicError;
 use crate::domain::ready_state::{AbolishProgress, LossCause, ReadyState};
+use crate::text::kebab_case;
 
 /// The maximum length of a message in bytes. The note of an Event may have 1,024.
 pub(crate) const MAX_LENGTH: usize = 990;
@@ -28,6 +30,8 @@ pub struct Subject<'a> {
     pub deleting: bool,
     /// The current time.
     pub moment: Moment,
+    /// The base URL of the documents.
+    pub documentation: Option<&'a str>,
 }
 
 /// The message of the `Ready` condition.
@@ -40,11 +44,27 @@ pub fn message(state: &ReadyState, subject: Subject<'_>) -> String {
              deletionPolicy: Retain.",
         );
     }
-    if text.len() > MAX_LENGTH {
-        text.truncate(text.floor_char_boundary(MAX_LENGTH));
+    let link = link(state.reason(), subject.documentation);
+    let longest = MAX_LENGTH - link.len();
+    if text.len() > longest {
+        text.truncate(text.floor_char_boundary(longest));
         text.push('…');
     }
-    text
+    text + &link
+}
+
+/// A sentence with the page of a reason. A contract that is active needs no explanation.
+fn link(reason: Reason, documentation: Option<&str>) -> String {
+    match documentation {
+        Some(base) if reason != Reason::Contracted => format!(" See {base}/{}", page(reason)),
+        Some(_) | None => String::new(),
+    }
+}
+
+/// The page of a reason, from the root of the documents.
+#[must_use]
+pub fn page(reason: Reason) -> String {
+    format!("reference/reasons/{}.html", kebab_case(reason.as_str()))
 }
 
 fn sentences(state: &ReadyState, subject: Subject<'_>) -> String {

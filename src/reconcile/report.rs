@@ -12,9 +12,18 @@ use crate::domain::decide::{ContractDisplay, RecordChange, ReleaseReason, Retain
 use crate::reconcile::event::{EventType, PlanEvent};
 use crate::reconcile::message::{self, Subject};
 
+/// What a report depends on beside the plan and the change.
+#[derive(Clone, Copy, Debug)]
+pub struct ReportContext<'a> {
+    /// The current time.
+    pub moment: Moment,
+    /// The base URL of the documents.
+    pub documentation: Option<&'a str>,
+}
+
 /// The status of a plan after a change.
 #[must_use]
-pub fn status(plan: &PremiumSupportPlan, change: &StatusChange, moment: Moment) -> PremiumSupportPlanStatus {
+pub fn status(plan: &PremiumSupportPlan, change: &StatusChange, at: ReportContext<'_>) -> PremiumSupportPlanStatus {
     let mut status = plan.status.clone().unwrap_or_default();
     status.observed_generation = plan.metadata.generation;
     status.last_handled_reconcile_at = plan.reconcile_requested_at().map(Into::into);
@@ -40,10 +49,10 @@ pub fn status(plan: &PremiumSupportPlan, change: &StatusChange, moment: Moment) 
         RecordChange::Lost(_) => {
             status.id = None;
             status.owner_uid = None;
-            status.last_recreation_time = Some(Time(to_the_second(moment.wall)));
+            status.last_recreation_time = Some(Time(to_the_second(at.moment.wall)));
         }
     }
-    status.conditions = conditions(plan, change, &status.conditions, moment);
+    status.conditions = conditions(plan, change, &status.conditions, at);
     status
 }
 
@@ -60,10 +69,10 @@ fn conditions(
     plan: &PremiumSupportPlan,
     change: &StatusChange,
     before: &[Condition],
-    moment: Moment,
+    at: ReportContext<'_>,
 ) -> Vec<Condition> {
     let (ready, reason) = change.state.condition();
-    let message = message::message(&change.state, subject(plan, moment));
+    let message = message::message(&change.state, subject(plan, at));
     let condition = |type_: &str, status: ConditionStatus| {
         let unchanged = before.iter().find(|old| old.type_ == type_ && old.status == status.as_str());
         Condition {
@@ -73,7 +82,7 @@ fn conditions(
             message: message.clone(),
             observed_generation: plan.metadata.generation,
             last_transition_time: unchanged
-                .map_or_else(|| Time(to_the_second(moment.wall)), |old| old.last_transition_time.clone()),
+                .map_or_else(|| Time(to_the_second(at.moment.wall)), |old| old.last_transition_time.clone()),
         }
     };
     let others = before.iter().filter(|old| ![READY, RECONCILING, STALLED].contains(&old.type_.as_str())).cloned();
@@ -87,9 +96,10 @@ fn conditions(
     conditions
 }
 
-fn subject(plan: &PremiumSupportPlan, moment: Moment) -> Subject<'_> {
+fn subject<'a>(plan: &'a PremiumSupportPlan, at: ReportContext<'a>) -> Subject<'a> {
     Subject {
-        moment,
+        moment: at.moment,
+        documentation: at.documentation,
         tenant: &plan.spec.tenant_id,
         namespace: plan.metadata.namespace.as_deref().unwrap_or_default(),
         secret: &plan.spec.credentials_secret_ref.name,
@@ -105,7 +115,7 @@ fn to_the_second(now: Timestamp) -> Timestamp {
 /// The Events of a status change: what happened to the contract, and the transition to Contracted or to a Stalled
 /// reason.
 #[must_use]
-pub fn events(plan: &PremiumSupportPlan, change: &StatusChange, moment: Moment) -> Vec<PlanEvent> {
+pub fn events(plan: &PremiumSupportPlan, change: &StatusChange, at: ReportContext<'_>) -> Vec<PlanEvent> {
     let mut events = Vec::from_iter(record_event(&change.record));
     let reason = change.state.reason();
     let is_new = plan.ready_condition().is_none_or(|old| old.reason != reason.as_str());
@@ -113,7 +123,7 @@ pub fn events(plan: &PremiumSupportPlan, change: &StatusChange, moment: Moment) 
         events.push(PlanEvent {
             type_: if reason == Reason::Contracted { EventType::Normal } else { EventType::Warning },
             reason: reason.as_str(),
-            note: message::message(&change.state, subject(plan, moment)),
+            note: message::message(&change.state, subject(plan, at)),
             action: "Reconcile",
         });
     }

@@ -87,6 +87,7 @@ impl Fixture {
                 max_recreations_per_hour: None,
                 lease_duration: Duration::from_secs(15),
             },
+            documentation: None,
             scope,
             identity: "test".into(),
             states: PlanStates::new(&metrics),

@@ -32,18 +32,28 @@ pub enum ConfigError {
     Proxy(#[from] ProxyError),
 }
 
+/// Where the configuration comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A kubeconfig.
+    File,
+    /// The service account of the Pod.
+    Pod,
+}
+
 /// Loads the kubeconfig, or else the configuration of the pod. In a pod no proxy is used: the API server has an address
 /// inside the cluster, which a proxy outside of it does not reach.
-pub(super) fn load(proxies: &Proxies) -> Result<Config, ConfigError> {
-    let mut config = match Kubeconfig::read().map_err(Into::into).and_then(|file| resolve(&file, proxies)) {
-        Ok(config) => config,
+pub(super) fn load(proxies: &Proxies) -> Result<(Config, Origin), ConfigError> {
+    let (mut config, origin) = match Kubeconfig::read().map_err(Into::into).and_then(|file| resolve(&file, proxies)) {
+        Ok(config) => (config, Origin::File),
         Err(error @ ConfigError::Proxy(_)) => return Err(error),
         Err(kubeconfig) => {
-            Config::incluster().map_err(|in_cluster| ConfigError::NotFound(Box::new(kubeconfig), in_cluster))?
+            let not_found = |in_cluster| ConfigError::NotFound(Box::new(kubeconfig), in_cluster);
+            (Config::incluster().map_err(not_found)?, Origin::Pod)
         }
     };
     config.apply_debug_overrides();
-    Ok(config)
+    Ok((config, origin))
 }
 
 /// The configuration for the current context of a kubeconfig.

@@ -6,7 +6,7 @@ use http::HeaderValue;
 use http::header::USER_AGENT;
 use kube::api::ListParams;
 use kube::client::ClientBuilder;
-use kube::{Api, Client};
+use kube::{Api, Client, Config};
 use tokio::time::timeout;
 
 use super::deadline::client_with_deadline;
@@ -32,10 +32,7 @@ pub(super) struct Clients {
 }
 
 pub(super) fn clients(proxies: &Proxies, metrics: &KubernetesMetrics) -> Result<Clients, RunError> {
-    let mut config = kube_config::load(proxies).map_err(RunError::KubernetesConfig)?;
-    config.headers.push((USER_AGENT, HeaderValue::from_static(crate::USER_AGENT)));
-    // The reconcile of each plan decides whether and when to retry.
-    config.default_retry = false;
+    let (config, _) = config(proxies)?;
     let layer = RequestMetrics(metrics.clone());
     let connect = move || Ok(ClientBuilder::try_from(config.clone())?.with_layer(&layer).build());
     let clients = || {
@@ -43,6 +40,21 @@ pub(super) fn clients(proxies: &Proxies, metrics: &KubernetesMetrics) -> Result<
         Ok(Clients { requests: client_with_deadline(REQUEST_TIMEOUT, connect)?, watches, lease })
     };
     clients().map_err(RunError::KubernetesClient)
+}
+
+/// A client for the commands that only read. Its requests end in time.
+pub(crate) fn client(proxies: &Proxies) -> Result<(Client, kube_config::Origin), RunError> {
+    let (config, origin) = config(proxies)?;
+    let client = client_with_deadline(REQUEST_TIMEOUT, move || Client::try_from(config.clone()));
+    Ok((client.map_err(RunError::KubernetesClient)?, origin))
+}
+
+fn config(proxies: &Proxies) -> Result<(Config, kube_config::Origin), RunError> {
+    let (mut config, origin) = kube_config::load(proxies).map_err(RunError::KubernetesConfig)?;
+    config.headers.push((USER_AGENT, HeaderValue::from_static(crate::USER_AGENT)));
+    // Each caller decides whether and when to retry.
+    config.default_retry = false;
+    Ok((config, origin))
 }
 
 /// Sends one list request with the selector. Only the API server's `400 Bad Request` is an error: after any other

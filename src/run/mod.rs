@@ -1,7 +1,7 @@
 //! `fic-support-operator run`: sets up the process, runs the controller while this replica leads, and shuts down on a
 //! signal.
 
-mod checks;
+pub(crate) mod checks;
 mod deadline;
 mod identity;
 mod kube_config;
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 use crate::api::plan::CONTRACT_FINALIZER;
-use crate::cli::{DEFAULT_ADDRESS, RunArgs};
+use crate::cli::{DEFAULT_ADDRESS, FicArgs, RunArgs};
 use crate::clock::Clock;
 use crate::controller::{self, ControllerMetrics, Dependencies, End};
 use crate::domain::facts::Settings;
@@ -34,6 +34,8 @@ use crate::metrics;
 use crate::proxy::{Proxies, ProxyError};
 use checks::{Checked, LeaseAccess};
 use kube_config::ConfigError;
+pub(crate) use kube_config::Origin as KubeConfig;
+pub(crate) use kubernetes::client;
 
 /// Why the operator cannot start or continue.
 #[derive(Debug, Error)]
@@ -79,6 +81,22 @@ impl RunError {
             | Self::Signals(_) => 1,
         }
     }
+
+    /// Why there is no kubeconfig, if that is the error: the process does not run in a Pod either.
+    #[must_use]
+    pub fn missing_kubeconfig(&self) -> Option<String> {
+        match self {
+            Self::KubernetesConfig(ConfigError::NotFound(kubeconfig, _)) => Some(kubeconfig.to_string()),
+            Self::KubernetesConfig(_)
+            | Self::LabelSelector(..)
+            | Self::Proxy(_)
+            | Self::Check(_)
+            | Self::KubernetesClient(_)
+            | Self::FicClient(_)
+            | Self::Bind(..)
+            | Self::Signals(_) => None,
+        }
+    }
 }
 
 /// Runs the operator until it receives SIGTERM or SIGINT.
@@ -102,7 +120,7 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
 
     let proxies = Proxies::from_env();
     let clients = kubernetes::clients(&proxies, metrics.kubernetes())?;
-    let fic = fic_client(&arguments, proxies, fic_metrics)?;
+    let fic = fic_client(&arguments.fic, arguments.fic_requests_per_second, proxies, fic_metrics)?;
     let dependencies = Dependencies {
         client: clients.requests,
         watch_client: clients.watches,
@@ -111,6 +129,7 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
             namespaces: arguments.watch_namespaces.clone(),
             label_selector: arguments.label_selector.clone(),
         },
+        documentation: arguments.documentation_url.as_deref().map(Into::into),
         settings: Settings {
             poll_interval: arguments.poll_interval,
             resync_interval: arguments.resync_interval,
@@ -129,8 +148,8 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
     let lease = arguments.leader_elect.then(|| lease_access(&clients.lease, &arguments.lease_name));
     info!(
         version = env!("CARGO_PKG_VERSION"),
-        fic = %arguments.fic_endpoint,
-        keystone = %arguments.keystone_endpoint,
+        fic = %arguments.fic.fic_endpoint,
+        keystone = %arguments.fic.keystone_endpoint,
         http = %bound_address,
         "starting"
     );
@@ -142,16 +161,18 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
     Ok(())
 }
 
-fn fic_client(arguments: &RunArgs, proxies: Proxies, metrics: FicMetrics) -> Result<FicClient, RunError> {
+/// A client of FIC.
+pub(crate) fn fic_client(
+    arguments: &FicArgs,
+    requests_per_second: u32,
+    proxies: Proxies,
+    metrics: FicMetrics,
+) -> Result<FicClient, RunError> {
     let endpoints = Endpoints { fic: arguments.fic_endpoint.clone(), keystone: arguments.keystone_endpoint.clone() };
     for endpoint in [&endpoints.fic, &endpoints.keystone] {
         proxies.for_url(endpoint)?;
     }
-    let limits = Limits {
-        request_timeout: arguments.request_timeout,
-        requests_per_second: arguments.fic_requests_per_second,
-        ..Limits::default()
-    };
+    let limits = Limits { request_timeout: arguments.request_timeout, requests_per_second, ..Limits::default() };
     let roots = arguments.root_certificates.clone();
     FicClient::new(endpoints, roots, proxies, limits, metrics).map_err(RunError::FicClient)
 }

@@ -25,13 +25,14 @@ fn row(flag: &Arg) -> [String; 4] {
             values.iter().map(|value| format!("`{}`", value.to_string_lossy())).collect::<Vec<_>>().join(", ")
         }
     };
-    [format!("`--{name} {value}`"), variable, default, format!("{}.", help.trim_end_matches('.'))]
+    let short = flag.get_short().map_or_else(String::new, |short| format!("`-{short}`, "));
+    [format!("{short}`--{name} {value}`"), variable, default, format!("{}.", help.trim_end_matches('.'))]
 }
 
 #[test]
 fn the_tables_of_flags_are_up_to_date() {
     let mut command = Cli::command();
-    let sections = ["run"].map(|name| {
+    let sections = ["run", "check", "report"].map(|name| {
         let command = command.find_subcommand_mut(name).expect("the command");
         let flags = command.get_arguments().filter(|flag| flag.get_long().is_some_and(|name| name != "help"));
         (name, table(["flag", "variable", "default", "meaning"], flags.map(row)))

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use fic_support_operator::api::condition::{Progress, Reason};
+use fic_support_operator::reconcile::message;
+use fic_support_operator::text::kebab_case;
 use strum::VariantArray;
 
 use crate::examples;
 use crate::generated::{check, read, root, table};
 use crate::markdown::headings;
-use crate::names::kebab_case;
 
 const FOLDER: &str = "docs/reference/reasons";
 
@@ -34,7 +35,14 @@ fn the_table_of_reasons_is_up_to_date() {
 
 #[test]
 fn each_reason_has_a_page_and_each_page_a_reason() {
-    let expected = Reason::VARIANTS.iter().map(|reason| format!("{}.md", kebab_case(reason.as_str())));
+    let expected = Reason::VARIANTS.iter().map(|reason| {
+        // The page that messages link to.
+        let page = message::page(*reason);
+        page.strip_prefix("reference/reasons/")
+            .and_then(|page| page.strip_suffix(".html"))
+            .map(|page| format!("{page}.md"))
+    });
+    let expected = expected.map(|page| page.expect("a page of this folder"));
     let files = fs::read_dir(root().join(FOLDER)).expect("the folder is readable");
     let files = files.map(|file| file.expect("an entry").file_name().to_string_lossy().into_owned());
     assert_eq!(files.collect::<BTreeSet<_>>(), expected.collect::<BTreeSet<_>>());

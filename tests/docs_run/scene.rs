@@ -72,6 +72,9 @@ pub(crate) struct Cluster {
     deployments: Deployments,
     folder: tempfile::TempDir,
     helm: PathBuf,
+    /// The endpoints of the simulator, for commands that ask FIC themselves. Pages that share a cluster have none: they
+    /// show what happens without.
+    endpoints: Vec<(&'static str, String)>,
 }
 
 impl Cluster {
@@ -82,6 +85,14 @@ impl Cluster {
         if scene == Scene::Foreign {
             simulator.portal(TENANT, &Action::Create);
         }
+        let endpoints = match scene {
+            Scene::Shared => vec![],
+            Scene::Empty | Scene::Installed | Scene::Plan | Scene::PlanWithoutOperator | Scene::Foreign => vec![
+                ("FIC_OPERATOR_FIC_ENDPOINT", simulator.fic_endpoint()),
+                ("FIC_OPERATOR_KEYSTONE_ENDPOINT", simulator.keystone_endpoint()),
+                ("FIC_OPERATOR_ALLOW_INSECURE_HTTP", "true".into()),
+            ],
+        };
         // Both block their thread.
         let started = tokio::task::spawn_blocking(|| (ControlPlane::start(), make::tools("helm")));
         let (control_plane, tools) = started.await.unwrap();
@@ -92,7 +103,7 @@ impl Cluster {
             copy(&root().join(name), &folder.path().join(name));
         }
         let helm = tools.into_iter().next().unwrap().parent().unwrap().to_owned();
-        let cluster = Self { control_plane, deployments, folder, helm };
+        let cluster = Self { control_plane, deployments, folder, helm, endpoints };
         cluster.prepare(scene).await?;
         Ok(cluster)
     }
@@ -118,7 +129,7 @@ impl Cluster {
         let programs =
             [details.kubectl.parent().unwrap(), operator, &self.helm].map(|folder| folder.display().to_string());
         let path = std::env::var("PATH").unwrap();
-        vec![
+        let variables = vec![
             ("PATH", format!("{}:{path}", programs.join(":"))),
             ("KUBECONFIG", details.kubeconfig.display().to_string()),
             ("HOME", folder.into()),
@@ -127,7 +138,8 @@ impl Cluster {
             ("HELM_DATA_HOME", folder.into()),
             ("OS_USERNAME", "key".into()),
             ("OS_PASSWORD", "secret".into()),
-        ]
+        ];
+        variables.into_iter().chain(self.endpoints.iter().cloned()).collect()
     }
 
     /// The last lines of the log of each operator.

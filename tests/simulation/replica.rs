@@ -103,6 +103,7 @@ fn dependencies(world: &Shared, incarnation: Incarnation) -> Dependencies {
         client,
         fic: Arc::new(FicClient::with_http_client(http_client, endpoints, limits, FicMetrics::default())),
         scope: Scope { label_selector, ..Scope::default() },
+        documentation: None,
         settings: Settings {
             poll_interval: POLL_INTERVAL,
             resync_interval,

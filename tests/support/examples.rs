@@ -8,8 +8,8 @@ use std::path::Path;
 use fic_support_operator::api::plan::PremiumSupportPlan;
 use serde_json::{Value, json};
 
-use super::names::kebab_case;
 use super::plan::ready;
+use fic_support_operator::text::kebab_case;
 
 const FOLDER: &str = "PLAN_EXAMPLES";
 

@@ -11,7 +11,6 @@ pub mod environment;
 pub mod examples;
 pub mod kubectl;
 pub mod make;
-pub mod names;
 pub mod operator;
 pub mod plan;
 #[allow(dead_code, reason = "only the end-to-end tests use it")]

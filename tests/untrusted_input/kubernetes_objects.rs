@@ -10,7 +10,7 @@ use fic_support_operator::domain::decide::{Facts, Step, decide};
 use fic_support_operator::domain::facts::{Claim, PlanFacts, SecretState, Settings};
 use fic_support_operator::domain::memory::Memory;
 use fic_support_operator::domain::run_state::{RunState, SecretAbsence, StepResult};
-use fic_support_operator::reconcile::report;
+use fic_support_operator::reconcile::report::{self, ReportContext};
 use kube::core::DeserializeGuard;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -41,9 +41,9 @@ fn reported(plan: &PremiumSupportPlan, facts: &PlanFacts) -> Vec<String> {
         run: &run,
     });
     let Step::Done { status: Some(change), .. } = step else { panic!("{step:?}") };
-    let moment = Clock::default().moment();
-    let status = report::status(plan, &change, moment);
-    let notes = report::events(plan, &change, moment).into_iter().map(|event| event.note);
+    let at = ReportContext { moment: Clock::default().moment(), documentation: Some("https://docs.example") };
+    let status = report::status(plan, &change, at);
+    let notes = report::events(plan, &change, at).into_iter().map(|event| event.note);
     status.conditions.into_iter().map(|condition| condition.message).chain(notes).collect()
 }
 

@@ -70,7 +70,7 @@ app.kubernetes.io/name: fic-support-operator
 {{- range $operator.watchNamespaces }}
 - --watch-namespace={{ . }}
 {{- end }}
-{{- range list "ficEndpoint" "keystoneEndpoint" "labelSelector" "pollInterval" "resyncInterval" "lossPatience" "maxRecreationsPerHour" "operationTimeout" "requestTimeout" "ficRequestsPerSecond" "concurrency" "leaseName" "httpBindAddress" "metricsPlanLimit" "otlpEndpoint" "logFormat" }}
+{{- range list "ficEndpoint" "keystoneEndpoint" "labelSelector" "pollInterval" "resyncInterval" "lossPatience" "maxRecreationsPerHour" "operationTimeout" "requestTimeout" "ficRequestsPerSecond" "concurrency" "leaseName" "httpBindAddress" "metricsPlanLimit" "otlpEndpoint" "documentationUrl" "logFormat" }}
 {{- $value := index $operator . }}
 {{- /* 0 is a value. Helm reads an integer as a float, which it would write as 1e+06. */}}
 {{- if ne (toString $value) "" }}

@@ -31,9 +31,9 @@ fn applied() -> PremiumSupportPlan {
     plan(&json!({ "name": "premium", "namespace": "network-team", "generation": 1 }), &json!(null))
 }
 
-fn at(seconds: i64) -> Moment {
+fn at(seconds: i64) -> ReportContext<'static> {
     let time = |seconds| Timestamp::new(seconds, 500_000_000).expect("in range");
-    Moment { wall: time(seconds), uptime_zero: time(1_800_000_000) }
+    ReportContext { moment: Moment { wall: time(seconds), uptime_zero: time(1_800_000_000) }, documentation: None }
 }
 
 fn errors() -> Vec<FicError> {
@@ -225,6 +225,26 @@ fn a_long_message_is_cut() {
     let rest = message::MAX_LENGTH - message(String::new()).len();
     assert!(!message("x".repeat(rest)).ends_with('…'));
     assert!(message("x".repeat(rest + 1)).ends_with('…'));
+}
+
+#[test]
+fn a_message_ends_with_the_page_of_its_reason_also_where_it_is_cut() {
+    let documented = ReportContext { documentation: Some("https://docs.example"), ..at(7) };
+    for state in states() {
+        let reason = state.reason();
+        let change = change(state);
+        let messages =
+            status(&applied(), &change, documented).conditions.into_iter().map(|condition| condition.message);
+        let notes = events(&applied(), &change, documented).into_iter().map(|event| event.note);
+        let page = format!(" See https://docs.example/{}", message::page(reason));
+        for message in messages.chain(notes) {
+            assert_eq!(message.ends_with(&page), reason != Reason::Contracted, "{message}");
+        }
+    }
+    let state = ReadyState::MenuMismatch { id: id(1), menu: "x".repeat(2000).into() };
+    let message = status(&applied(), &change(state), documented).conditions.remove(0).message;
+    assert!(message.ends_with("x… See https://docs.example/reference/reasons/menu-mismatch.html"), "{message}");
+    assert!((980..=993).contains(&message.len()), "{}", message.len());
 }
 
 #[test]

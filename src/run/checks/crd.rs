@@ -10,18 +10,29 @@ use tracing::{info, warn};
 use super::{CheckError, not_checked};
 use crate::api::crd;
 
-/// Returns whether the CRD is another one than that of this version, although it has all that is needed.
-pub(super) async fn check(client: &Client) -> Result<bool, CheckError> {
+/// What the check of the CRD says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CrdCheck {
+    /// It is the one of this version.
+    Current,
+    /// It is another one, which has all that is needed.
+    Outdated,
+    /// It cannot be read.
+    NotChecked,
+}
+
+/// Checks that the CRD has all that is needed.
+pub(crate) async fn check(client: &Client) -> Result<CrdCheck, CheckError> {
     let api = Api::<CustomResourceDefinition>::all(client.clone());
     let installed = match api.get_opt(crd::NAME).await {
         Ok(installed) => installed.ok_or(CheckError::NoCrd)?,
         Err(kube::Error::Api(status)) if status.code == 403 => {
             info!(crd = crd::NAME, "not allowed to read the CustomResourceDefinition, so it is not checked");
-            return Ok(false);
+            return Ok(CrdCheck::NotChecked);
         }
         Err(error) => {
             not_checked("the CustomResourceDefinition", &error);
-            return Ok(false);
+            return Ok(CrdCheck::NotChecked);
         }
     };
     let needed = crd::crd();
@@ -36,7 +47,7 @@ pub(super) async fn check(client: &Client) -> Result<bool, CheckError> {
             "the CustomResourceDefinition is not the one of this version of the operator; run kubectl apply -f crds/"
         );
     }
-    Ok(is_outdated)
+    Ok(if is_outdated { CrdCheck::Outdated } else { CrdCheck::Current })
 }
 
 fn schema_hash(crd: &CustomResourceDefinition) -> Option<&String> {
@@ -177,12 +188,12 @@ mod tests {
         let check = async |answer: (u16, Value)| {
             check(&fake::client(move |_| answer.clone())).await.map_err(|error| error.to_string())
         };
-        assert_eq!(check((200, json!(crd::crd()))).await, Ok(false));
+        assert_eq!(check((200, json!(crd::crd()))).await, Ok(CrdCheck::Current));
         let mut other = json!(crd::crd());
         other["metadata"]["annotations"][crd::SCHEMA_HASH] = json!("0123456789abcdef");
-        assert_eq!(check((200, other)).await, Ok(true));
+        assert_eq!(check((200, other)).await, Ok(CrdCheck::Outdated));
         for code in [403, 500] {
-            assert_eq!(check(fake::failure(code)).await, Ok(false), "{code}");
+            assert_eq!(check(fake::failure(code)).await, Ok(CrdCheck::NotChecked), "{code}");
         }
         let error = check(fake::failure(404)).await.expect_err("it is not installed");
         assert!(error.contains("is not installed; run kubectl apply -f crds/"), "{error}");

@@ -13,7 +13,10 @@ use tracing::debug;
 
 use crate::index::scope::Scope;
 use crate::text;
-pub(super) use permissions::LeaseAccess;
+pub(crate) use crd::{CrdCheck, check as check_crd};
+pub(crate) use permissions::LeaseAccess;
+pub(crate) use permissions::{missing as missing_permissions, needed as needed_by_operator};
+pub(crate) use version::check_version;
 
 /// What this cluster lacks.
 #[derive(Debug, Error)]
@@ -47,9 +50,9 @@ pub(in crate::run) struct Checked {
 /// # Errors
 /// The first thing that is missing for certain.
 pub(super) async fn run(client: &Client, scope: &Scope, lease: Option<&LeaseAccess>) -> Result<Checked, CheckError> {
-    let ((), crd_outdated, ()) =
+    let ((), crd, ()) =
         tokio::try_join!(version::check(client), crd::check(client), permissions::check(client, scope, lease))?;
-    Ok(Checked { crd_outdated })
+    Ok(Checked { crd_outdated: crd == CrdCheck::Outdated })
 }
 
 /// A check without an answer.

@@ -31,14 +31,20 @@ const IN_NAMESPACES: [(&str, &str, &str, &str); 9] = [
 
 /// The Lease that the operator uses.
 #[derive(Clone, Debug)]
-pub(in crate::run) struct LeaseAccess {
-    pub(in crate::run) namespace: String,
-    pub(in crate::run) name: String,
+pub(crate) struct LeaseAccess {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
 }
 
 pub(super) async fn check(client: &Client, scope: &Scope, lease: Option<&LeaseAccess>) -> Result<(), CheckError> {
+    let missing = missing(client, needed(scope, lease)).await;
+    if missing.is_empty() { Ok(()) } else { Err(CheckError::Permissions(missing.join(", ").into())) }
+}
+
+/// Which of these permissions the client does not have. Of many, some are named.
+pub(crate) async fn missing(client: &Client, needed: Vec<ResourceAttributes>) -> Vec<String> {
     let api = Api::<SelfSubjectAccessReview>::all(client.clone());
-    let reviews = needed(scope, lease).into_iter().map(async |attributes| {
+    let reviews = needed.into_iter().map(async |attributes| {
         let spec = SelfSubjectAccessReviewSpec {
             resource_attributes: Some(attributes.clone()),
             ..SelfSubjectAccessReviewSpec::default()
@@ -55,17 +61,17 @@ pub(super) async fn check(client: &Client, scope: &Scope, lease: Option<&LeaseAc
             }
         }
     });
-    let missing = iter(reviews).buffered(CONCURRENCY).filter_map(std::future::ready).collect::<Vec<_>>().await;
-    if missing.is_empty() {
-        return Ok(());
-    }
+    let mut missing = iter(reviews).buffered(CONCURRENCY).filter_map(std::future::ready).collect::<Vec<_>>().await;
     let more = missing.len().saturating_sub(LONGEST_MESSAGE);
-    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    let named = missing.into_iter().take(LONGEST_MESSAGE).collect::<Vec<_>>().join(", ");
-    Err(CheckError::Permissions(format!("{named}{more}").into()))
+    if more > 0 {
+        missing.truncate(LONGEST_MESSAGE);
+        missing.push(format!("and {more} more"));
+    }
+    missing
 }
 
-fn needed(scope: &Scope, lease: Option<&LeaseAccess>) -> Vec<ResourceAttributes> {
+/// The permissions of the operator.
+pub(crate) fn needed(scope: &Scope, lease: Option<&LeaseAccess>) -> Vec<ResourceAttributes> {
     let all = [String::new()];
     let namespaces = if scope.namespaces.is_empty() { &all[..] } else { &scope.namespaces };
     let mut needed = Vec::new();

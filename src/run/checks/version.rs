@@ -1,5 +1,6 @@
 //! The version of the API server.
 
+use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::Client;
 
 use super::{CheckError, not_checked};
@@ -11,16 +12,18 @@ pub(super) const MINIMUM_MINOR: u32 = 32;
 
 pub(super) async fn check(client: &Client) -> Result<(), CheckError> {
     match client.apiserver_version().await {
-        Ok(version) if is_too_old(&version.major, &version.minor) => {
-            let version = format!("{}.{}", version.major, version.minor);
-            Err(CheckError::Version(text::sanitize_message(&version, &[])))
-        }
-        Ok(_) => Ok(()),
+        Ok(version) => check_version(&version).map(drop),
         Err(error) => {
             not_checked("the version of the API server", &error);
             Ok(())
         }
     }
+}
+
+/// The version as text, if it is not too old.
+pub(crate) fn check_version(version: &Info) -> Result<String, CheckError> {
+    let text = text::sanitize_message(&format!("{}.{}", version.major, version.minor), &[]);
+    if is_too_old(&version.major, &version.minor) { Err(CheckError::Version(text)) } else { Ok(text.into()) }
 }
 
 /// A version that is not a number is not too old. The minor version may have a suffix, such as `32+`.
