@@ -4,7 +4,9 @@
 //! No binary of an earlier version is there to run. This operator stands for it, behind a proxy that asks the API server for
 //! the earlier version.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fs::File;
 
 use fic_simulator::faults::{Fault, Kind};
 use fic_simulator::log::Call;
@@ -17,7 +19,7 @@ use serde_json::{Value, json};
 use crate::many_plans::MANY;
 use crate::support::api_proxy::ApiProxy;
 use crate::support::cluster::{CRD, CRDS_FOLDER};
-use crate::support::plan::{VERSIONS, resource};
+use crate::support::plan::{VERSIONS, in_version, manifest, resource, spec};
 use crate::support::texts::log::VERSIONS_WENT_BACK;
 use crate::support::{TestEnvironment, new_tenant};
 
@@ -84,19 +86,32 @@ impl TestEnvironment {
         self.wait_until(&format!("{version} to be served ({is_served})"), || async { serves() == is_served }).await;
     }
 
-    /// Waits until the API server stores what is written in this version.
-    async fn wait_for_stored_version(&self, version: &str) {
-        self.wait_until(&format!("{version} to be stored"), || async {
-            self.stored_versions().as_array().unwrap().contains(&json!(version))
-        })
-        .await;
+    /// Changes the CRD, and waits until the API server works with it: then it ends the watches of plans. There must be a plan.
+    async fn change_crd(&self, change: impl FnOnce()) {
+        let file = self.cluster.control_plane.details().folder.join("watch");
+        let uri = format!("/apis/fic.ntt.com/{EARLIER_VERSION}/premiumsupportplans?watch=true");
+        let mut kubectl = self.cluster.control_plane.kubectl();
+        let watch = kubectl.args(["get", "--raw", &uri]).stdout(File::create(&file).unwrap()).spawn();
+        let watch = RefCell::new(watch.unwrap());
+        self.wait_until("the watch to begin", || async { file.metadata().unwrap().len() > 0 }).await;
+        change();
+        self.wait_until("the watch to end", || async { watch.borrow_mut().try_wait().unwrap().is_some() }).await;
     }
 
-    /// Rewrites each plan in the version that is stored, as the document says.
-    fn rewrite_plans(&self) {
-        for name in self.plans_in_version(&version()).keys() {
-            self.kubectl(&["patch", "psplan", name, "--type=merge", "--patch={}"]);
-        }
+    /// Rewrites each plan in the version that is stored now, as the document says.
+    fn rewrite_plans(&self, from: &str, to: &str) {
+        let [from, to] = [from, to].map(|version| format!("\"apiVersion\": \"fic.ntt.com/{version}\""));
+        let list = self.kubectl(&["get", "psplan", "--output=json", "--show-managed-fields"]);
+        assert!(list.contains(&from), "{list}");
+        let list = serde_json::from_str::<Value>(&list.replace(&from, &to)).unwrap();
+        let replaced = self.kubectl_with("replace", &[], &list).unwrap();
+        assert_eq!(replaced.lines().count(), list["items"].as_array().unwrap().len(), "{replaced}");
+    }
+
+    /// Applies the plan in this version, as a tool that uses server-side apply and has applied it before.
+    fn apply_again(&self, name: &str, tenant: &str, version: &str) -> Result<String, String> {
+        let plan = in_version(version, &manifest(name, &spec(tenant, &json!({}))));
+        self.kubectl_with("apply", &["--server-side", "--field-manager=test"], &plan)
     }
 
     /// Says that no plan is stored in another version any more.
@@ -231,7 +246,7 @@ impl Scene {
             env.simulator.portal(&self.tenants[name], &Action::Abolish);
             env.wait_for_deletion(name).await;
         }
-        // Its create request may be sent again only after several reads, and then takes long.
+        // FIC is read several times first.
         env.wait_until("the second create request", || async {
             env.simulator.summary(&self.tenants["not-executed"]).creates_sent == 2
         })
@@ -301,9 +316,8 @@ async fn upgrade_to_v1beta1_in_mid_purchase_buys_and_abolishes_each_contract_onc
     let expected = "it lacks version v1beta1; run kubectl apply -f crds/";
     assert!(exit_code == Some(1) && log.contains(expected), "{exit_code:?}: {log}");
 
-    env.kubectl(&["apply", "-f", CRDS_FOLDER]);
+    env.change_crd(|| _ = env.kubectl(&["apply", "-f", CRDS_FOLDER])).await;
     env.wait_for_version(&version(), true).await;
-    env.wait_for_stored_version(&version()).await;
     assert_eq!(env.stored_versions(), json!(VERSIONS));
     scene.remember(&env, &VERSIONS);
     env.start_operator().await;
@@ -313,11 +327,12 @@ async fn upgrade_to_v1beta1_in_mid_purchase_buys_and_abolishes_each_contract_onc
     let newer = crd_with(&[(&version(), true)]);
     let refused = env.kubectl_apply(&newer).expect_err("plans may be stored in v1alpha1");
     assert!(refused.contains("status.storedVersions") && refused.contains(EARLIER_VERSION), "{refused}");
-    env.rewrite_plans();
+    env.rewrite_plans(EARLIER_VERSION, &version());
     env.set_stored_version(&version());
     let before = env.plans_in_version(&version());
     env.kubectl_apply(&newer).unwrap();
     env.wait_for_version(EARLIER_VERSION, false).await;
+    env.apply_again("ready", &scene.tenants["ready"], &version()).unwrap();
     // Of a plan that is still stored in the earlier version the API server could not say anything any more.
     assert_eq!(env.plans_in_version(&version()).keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
     for name in AT_REST {
@@ -341,12 +356,12 @@ async fn way_back_to_v1alpha1_in_mid_purchase_buys_and_abolishes_each_contract_o
     // For the earlier CRD, each plan must be stored in the version that it has.
     let refused = env.kubectl_apply(&earlier_crd()).expect_err("plans are stored in v1beta1");
     assert!(refused.contains("status.storedVersions") && refused.contains("v1beta1"), "{refused}");
-    env.kubectl_apply(&crd_that_stores_the_earlier_version()).unwrap();
-    env.wait_for_stored_version(EARLIER_VERSION).await;
-    env.rewrite_plans();
+    env.change_crd(|| _ = env.kubectl_apply(&crd_that_stores_the_earlier_version()).unwrap()).await;
+    env.rewrite_plans(&version(), EARLIER_VERSION);
     env.set_stored_version(EARLIER_VERSION);
     env.kubectl_apply(&earlier_crd()).unwrap();
     env.wait_for_version(&version(), false).await;
+    env.apply_again("ready", &scene.tenants["ready"], EARLIER_VERSION).unwrap();
     assert_eq!(env.plans_in_version(EARLIER_VERSION).len(), AT_REST.len() + BOUGHT.len());
     env.delete("ready").await;
     env.wait_for_deletion("ready").await;
@@ -360,12 +375,11 @@ async fn stored_version_changes_while_many_contracts_are_bought_and_abolished() 
     let tenants = env.apply_many().await;
     env.wait_until("some plans to be Contracted", || async { env.contracted().await > 0 }).await;
     assert!(env.contracted().await < MANY, "the version must change in the middle of the purchases");
-    env.kubectl_apply(&crd_that_stores_the_earlier_version()).unwrap();
-    env.wait_for_stored_version(EARLIER_VERSION).await;
+    env.change_crd(|| _ = env.kubectl_apply(&crd_that_stores_the_earlier_version()).unwrap()).await;
     env.wait_until_all_are_contracted().await;
     assert_eq!(env.stored_versions(), json!(["v1beta1", "v1alpha1"]));
     env.request_deletion_of_all();
-    env.kubectl(&["apply", "-f", CRDS_FOLDER]);
+    env.change_crd(|| _ = env.kubectl(&["apply", "-f", CRDS_FOLDER])).await;
     env.wait_until_all_are_deleted().await;
     env.assert_one_create_and_delete_each(&tenants).await;
     assert!(!env.operator().log().contains(VERSIONS_WENT_BACK), "{}", env.operator().log());
