@@ -45,7 +45,7 @@ async fn plan_is_the_same_in_each_version() {
     assert_eq!(env.simulator.summary(&env.tenant).creates_sent, 1);
 }
 
-/// The operator writes plans in the newest version, and a GitOps tool applies the version of its manifest.
+/// The operator writes plans in the newest version, and a tool applies the version of its manifest.
 #[tokio::test(flavor = "multi_thread")]
 async fn fields_keep_their_manager_in_each_version() {
     let env = TestEnvironment::with_operator().await;
