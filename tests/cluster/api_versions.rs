@@ -385,3 +385,23 @@ async fn stored_version_changes_while_many_contracts_are_bought_and_abolished() 
     assert!(!env.operator().log().contains(VERSIONS_WENT_BACK), "{}", env.operator().log());
     env.assert_no_request_was_forbidden();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stored_version_that_lacks_a_field_drops_it_and_ends_the_start_with_a_message() {
+    let env = TestEnvironment::without_operator_on_own_control_plane().await;
+    env.apply("premium", json!({ "managementPolicy": "Observe" })).await;
+    let write = || {
+        let patch = json!({ "status": { "ownerUID": "uid" } }).to_string();
+        env.kubectl(&["patch", "psplan", "premium", "--subresource=status", "--type=merge", "--patch", &patch]);
+        env.kubectl(&["get", "psplan", "premium", "--output=jsonpath={.status.ownerUID}"])
+    };
+    assert_eq!(write(), "uid");
+    let mut crd = crd_that_stores_the_earlier_version();
+    let fields = crd.pointer_mut("/spec/versions/1/schema/openAPIV3Schema/properties/status/properties");
+    fields.unwrap().as_object_mut().unwrap().remove("ownerUID").unwrap();
+    env.change_crd(|| _ = env.kubectl_apply(&crd).unwrap()).await;
+    assert_eq!(write(), "", "the version of the request has the field, and the stored version has not");
+    let (exit_code, log) = env.run_operator_to_exit().await;
+    let expected = "it lacks the field status.ownerUID in the stored version v1alpha1; run kubectl apply -f crds/";
+    assert!(exit_code == Some(1) && log.contains(expected), "{exit_code:?}: {log}");
+}
