@@ -399,6 +399,9 @@ async fn stored_version_that_lacks_a_field_drops_it_and_ends_the_start_with_a_me
     let mut crd = crd_that_stores_the_earlier_version();
     let fields = crd.pointer_mut("/spec/versions/1/schema/openAPIV3Schema/properties/status/properties");
     fields.unwrap().as_object_mut().unwrap().remove("ownerUID").unwrap();
+    // The API server refuses versions with different schemas and the same selectable fields.
+    let selectable = crd["spec"]["versions"][1]["selectableFields"].as_array_mut().unwrap();
+    selectable.push(json!({ "jsonPath": ".spec.menu" }));
     env.change_crd(|| _ = env.kubectl_apply(&crd).unwrap()).await;
     assert_eq!(write(), "", "the version of the request has the field, and the stored version has not");
     let (exit_code, log) = env.run_operator_to_exit().await;
