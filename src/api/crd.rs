@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
+    CustomResourceConversion, CustomResourceDefinition, CustomResourceDefinitionVersion, JSON, JSONSchemaProps,
+    JSONSchemaPropsOrArray,
 };
-use kube::CustomResourceExt;
+use kube::{CustomResourceExt, Resource};
 use ring::digest::{SHA256, digest};
 use serde_json::json;
 
@@ -17,6 +18,15 @@ pub const NAME: &str = "premiumsupportplans.fic.ntt.com";
 
 /// The annotation with the hash of the schema. It shows whether the CRD is the one of this version.
 pub const SCHEMA_HASH: &str = "fic.ntt.com/schema-hash";
+
+/// The version of the plans that the operator reads and writes. It is also the one that the API server stores.
+#[must_use]
+pub fn version() -> String {
+    PremiumSupportPlan::version(&()).into_owned()
+}
+
+/// The version before [`version`].
+pub const EARLIER_VERSION: &str = "v1alpha1";
 
 /// What keeps Helm, Flux and Argo CD from deleting the CRD: that would delete every plan.
 const KEEP: [(&str, &str); 3] = [
@@ -44,11 +54,33 @@ pub fn crd() -> CustomResourceDefinition {
             describe_conditions(status);
         }
     }
+    let earlier = crd.spec.versions.iter().map(earlier).collect::<Vec<_>>();
+    crd.spec.versions.extend(earlier);
+    // A conversion changes the version of an object and nothing else. That is the default; written down, `kubectl apply`
+    // restores it.
+    crd.spec.conversion = Some(CustomResourceConversion { strategy: "None".into(), webhook: None });
     let mut annotations =
         KEEP.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect::<BTreeMap<_, _>>();
     annotations.insert(SCHEMA_HASH.into(), schema_hash(&crd));
     crd.metadata.annotations = Some(annotations);
     crd
+}
+
+/// The same version under its earlier name. What is different between the two would be lost whenever the API server
+/// converts a plan, so nothing is.
+fn earlier(version: &CustomResourceDefinitionVersion) -> CustomResourceDefinitionVersion {
+    let (group, kind) = (PremiumSupportPlan::group(&()), PremiumSupportPlan::kind(&()));
+    let warning = format!(
+        "{group}/{EARLIER_VERSION} {kind} is deprecated; use {group}/{name}, which has the same fields",
+        name = version.name
+    );
+    CustomResourceDefinitionVersion {
+        name: EARLIER_VERSION.into(),
+        storage: false,
+        deprecated: Some(true),
+        deprecation_warning: Some(warning),
+        ..version.clone()
+    }
 }
 
 /// The first 64 bits of the SHA-256 hash of the specification, in hexadecimal digits.

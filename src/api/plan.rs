@@ -29,7 +29,7 @@ pub const MAX_REQUEST_LENGTH: usize = 256;
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[kube(
     group = "fic.ntt.com",
-    version = "v1alpha1",
+    version = "v1beta1",
     kind = "PremiumSupportPlan",
     namespaced,
     status = "PremiumSupportPlanStatus",

@@ -261,7 +261,7 @@ mod tests {
     fn plan(number: usize, reason: &str, since: &str) -> PremiumSupportPlan {
         let status = if reason == "Contracted" { "True" } else { "False" };
         serde_json::from_value(json!({
-            "apiVersion": "fic.ntt.com/v1alpha1",
+            "apiVersion": "fic.ntt.com/v1beta1",
             "kind": "PremiumSupportPlan",
             "metadata": { "name": format!("plan-{number}"), "namespace": "team", "uid": format!("uid-{number}"), "resourceVersion": "1" },
             "spec": { "tenantID": format!("{number:032x}"), "credentialsSecretRef": { "name": "secret" } },

@@ -198,7 +198,7 @@ mod tests {
 
     fn plan(reason: &str, recreated: Option<&str>) -> PremiumSupportPlan {
         serde_json::from_value(json!({
-            "apiVersion": "fic.ntt.com/v1alpha1",
+            "apiVersion": "fic.ntt.com/v1beta1",
             "kind": "PremiumSupportPlan",
             "metadata": { "name": "plan", "namespace": "team" },
             "spec": { "tenantID": "1".repeat(32), "credentialsSecretRef": { "name": "secret" } },

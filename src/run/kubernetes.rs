@@ -143,9 +143,9 @@ mod tests {
         let (result, requests) = validate(&scope(&["a", "b"], Some("shard in (x,y)")), list()).await;
         assert!(result.is_ok(), "{result:?}");
         let query = "?&labelSelector=shard+in+%28x%2Cy%29&limit=1";
-        assert_eq!(requests, [format!("/apis/fic.ntt.com/v1alpha1/namespaces/a/premiumsupportplans{query}")]);
+        assert_eq!(requests, [format!("/apis/fic.ntt.com/v1beta1/namespaces/a/premiumsupportplans{query}")]);
         let (_, requests) = validate(&scope(&[], Some("shard in (x,y)")), list()).await;
-        assert_eq!(requests, [format!("/apis/fic.ntt.com/v1alpha1/premiumsupportplans{query}")]);
+        assert_eq!(requests, [format!("/apis/fic.ntt.com/v1beta1/premiumsupportplans{query}")]);
         let (_, requests) = validate(&scope(&["a"], None), list()).await;
         assert_eq!(requests, Vec::<String>::new(), "without the flag no request is sent");
     }

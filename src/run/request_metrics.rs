@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn verb_and_resource_are_those_of_a_role() {
-        let plans = "/apis/fic.ntt.com/v1alpha1/namespaces/team/premiumsupportplans";
+        let plans = "/apis/fic.ntt.com/v1beta1/namespaces/team/premiumsupportplans";
         for (method, uri, expected) in [
             ("GET", format!("{plans}/premium"), ("get", "premiumsupportplans")),
             ("GET", plans.into(), ("list", "premiumsupportplans")),
@@ -161,7 +161,7 @@ mod tests {
             ("PATCH", format!("{plans}/premium/status?&fieldManager=a"), ("patch", "premiumsupportplans")),
             (
                 "GET",
-                "/apis/fic.ntt.com/v1alpha1/premiumsupportplans?&watch=true&timeoutSeconds=290".into(),
+                "/apis/fic.ntt.com/v1beta1/premiumsupportplans?&watch=true&timeoutSeconds=290".into(),
                 ("watch", "premiumsupportplans"),
             ),
             ("GET", "/api/v1/namespaces/team/secrets/credentials".into(), ("get", "secrets")),

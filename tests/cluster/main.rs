@@ -7,6 +7,7 @@
 #![allow(unreachable_pub, reason = "the public items of the shared modules are public within one test binary")]
 
 mod alerts;
+mod api_versions;
 mod crashes;
 mod flux;
 mod leaders;

@@ -1,17 +1,28 @@
 //! A newer CRD allows values that this operator does not know, and an older one lacks something that it needs.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::cluster::{CRD, CRDS_FOLDER};
 use crate::support::texts::log::UNDECODABLE_PLAN;
 use crate::support::{TestEnvironment, new_tenant, plan};
 
+/// A JSON patch of the CRD that changes each version. The API server refuses versions with different schemas and the same
+/// selectable fields.
+fn in_each_version(operation: &Value) -> String {
+    let operations = [0, 1].map(|version| {
+        let mut operation = operation.clone();
+        operation["path"] = json!(format!("/spec/versions/{version}/{}", operation["path"].as_str().unwrap()));
+        operation
+    });
+    json!(operations).to_string()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn undecodable_plan_does_not_stop_the_watch() {
     let mut env = TestEnvironment::with_own_control_plane().await;
     // The newer CRD has a second menu.
-    let schema = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/menu/enum";
-    let patch = json!([{ "op": "replace", "path": schema, "value": ["PremiumPlan", "GoldPlan"] }]).to_string();
+    let schema = "schema/openAPIV3Schema/properties/spec/properties/menu/enum";
+    let patch = in_each_version(&json!({ "op": "replace", "path": schema, "value": ["PremiumPlan", "GoldPlan"] }));
     env.kubectl(&["patch", CRD, "--type=json", "--patch", &patch]);
     let undecodable = plan::manifest("undecodable", &plan::spec(&new_tenant(), &json!({ "menu": "GoldPlan" })));
     env.wait_until("the API server to use the newer schema", || {
@@ -31,15 +42,12 @@ async fn undecodable_plan_does_not_stop_the_watch() {
 async fn crd_without_the_selectable_field_or_a_field_ends_the_start_with_a_message() {
     let mut env = TestEnvironment::with_own_control_plane().await;
     env.operator().terminate();
-    let version = "/spec/versions/0";
     for (path, expected) in [
-        (format!("{version}/selectableFields"), "it lacks the selectable field .spec.tenantID; run kubectl apply"),
-        (
-            format!("{version}/schema/openAPIV3Schema/properties/status/properties/ownerUID"),
-            "the field status.ownerUID;",
-        ),
+        ("selectableFields", "it lacks the selectable field .spec.tenantID; run kubectl apply"),
+        ("schema/openAPIV3Schema/properties/status/properties/ownerUID", "the field status.ownerUID;"),
     ] {
-        env.kubectl(&["patch", CRD, "--type=json", "--patch", &json!([{ "op": "remove", "path": path }]).to_string()]);
+        let patch = in_each_version(&json!({ "op": "remove", "path": path }));
+        env.kubectl(&["patch", CRD, "--type=json", "--patch", &patch]);
         let (exit_code, log) = env.run_operator_to_exit().await;
         assert!(exit_code == Some(1) && log.contains(expected), "{exit_code:?}: {log}");
     }

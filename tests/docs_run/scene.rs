@@ -25,7 +25,9 @@ pub(crate) enum Scene {
     Installed,
     /// The same, and in the namespace network-team the plan premium, which is Ready.
     Plan,
-    /// The same, and no operator runs.
+    /// The same, and the API server stores plans in the version before.
+    PlanStoredAsV1alpha1,
+    /// As `Plan`, and no operator runs.
     PlanWithoutOperator,
     /// As `Plan`, but the tenant has a contract that the plan has not created.
     Foreign,
@@ -39,6 +41,7 @@ impl Scene {
             "empty" => Self::Empty,
             "installed" => Self::Installed,
             "plan" => Self::Plan,
+            "plan stored as v1alpha1" => Self::PlanStoredAsV1alpha1,
             "plan without operator" => Self::PlanWithoutOperator,
             "foreign contract" => Self::Foreign,
             _ => return None,
@@ -56,8 +59,16 @@ impl Scene {
         let ready = "kubectl wait --for=condition=Ready psplan/premium -n network-team --timeout=1m\n";
         let stop = "kubectl scale deployment/fic-support-operator -n fic-support-operator --replicas=0
             kubectl rollout status deployment/fic-support-operator -n fic-support-operator --timeout=1m\n";
+        // Exactly one version is stored.
+        let earlier = "sed -e 's/storage: true/storage: tru/; s/storage: false/storage: true/; s/storage: tru$/storage: false/' crds/*.yaml |
+            kubectl apply -f -\n";
         match self {
             Self::Empty => String::new(),
+            Self::PlanStoredAsV1alpha1 => {
+                // All but the CRD, which is there already.
+                let rest = install.replace("kubectl apply -f crds/; ", "");
+                [earlier, &rest, plan, ready].concat()
+            }
             Self::Installed => install.into(),
             Self::Plan | Self::Shared => [install, plan, ready].concat(),
             Self::PlanWithoutOperator => [install, plan, ready, stop].concat(),

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics at the first unexpected result")]
 #![allow(unreachable_pub, reason = "the public items of the shared modules are public within one test binary")]
 
+mod api_versions;
 mod crd;
 mod credentials;
 mod environment;

@@ -9,7 +9,7 @@ use crate::environment::{
 use crate::support::cluster::OPERATOR;
 use crate::support::plan;
 
-const PLAN: &str = "psplan/premium";
+pub const PLAN: &str = "psplan/premium";
 const REFUSED: &str = "Only the operator may change them";
 const STATUS: &str = "--subresource=status";
 
@@ -21,7 +21,7 @@ fn with_plan() -> Namespace {
 }
 
 /// A namespace with a plan that owns a contract. The operator has written its record.
-fn with_record() -> Namespace {
+pub fn with_record() -> Namespace {
     let namespace = with_plan();
     let uid = namespace.field(PLAN, ".metadata.uid");
     namespace.patch(PLAN, &marks(&uid), &[&as_operator()]).unwrap();
@@ -29,11 +29,11 @@ fn with_record() -> Namespace {
     namespace
 }
 
-fn marks(uid: &str) -> Value {
+pub fn marks(uid: &str) -> Value {
     json!({ "metadata": { "finalizers": ["fic.ntt.com/contract"], "annotations": { "fic.ntt.com/owner-uid": uid } } })
 }
 
-fn owned(id: &str, uid: &str) -> Value {
+pub fn owned(id: &str, uid: &str) -> Value {
     json!({ "status": { "id": id, "ownerUID": uid } })
 }
 

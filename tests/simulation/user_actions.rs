@@ -82,7 +82,7 @@ fn create_plan(world: &mut SimWorld, id: &ObjectRef, spec: &Value, held: bool) -
         return None;
     }
     let plan = json!({
-        "apiVersion": "fic.ntt.com/v1alpha1", "kind": "PremiumSupportPlan", "spec": spec,
+        "apiVersion": "fic.ntt.com/v1beta1", "kind": "PremiumSupportPlan", "spec": spec,
         "metadata": { "finalizers": if held { vec![FOREIGN_FINALIZER] } else { vec![] }, "labels": { "shard": 'a' } },
     });
     let wall_clock = world.wall_clock();
@@ -96,7 +96,7 @@ fn copy_plan(world: &mut SimWorld, from: &ObjectRef, to: &ObjectRef) -> Option<O
     let original = world.store.get(from)?;
     let metadata = &original["metadata"];
     let copy = json!({
-        "apiVersion": "fic.ntt.com/v1alpha1", "kind": "PremiumSupportPlan", "spec": original["spec"],
+        "apiVersion": "fic.ntt.com/v1beta1", "kind": "PremiumSupportPlan", "spec": original["spec"],
         "metadata": { "finalizers": finalizers(original), "annotations": metadata["annotations"] },
     });
     let wall_clock = world.wall_clock();

@@ -1,15 +1,17 @@
 //! A proxy between an operator and the API server: it leaves requests unanswered, freezes connections as a load
-//! balancer does that forgets them, and changes the version of the API server.
+//! balancer does that forgets them, changes the version of the API server, and translates the version of plans.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Response, header};
+use fic_support_operator::api::crd;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -31,6 +33,8 @@ struct Shared {
     /// How many requests were left unanswered.
     left_unanswered: watch::Sender<u32>,
     minor_version: Mutex<Option<&'static str>>,
+    /// Whether the API server is asked for the earlier version of plans.
+    translates: AtomicBool,
     /// How many times the connections were frozen.
     freezes: watch::Sender<u32>,
     /// For each connection, by the port of the operator, how many times others were frozen before it.
@@ -48,6 +52,7 @@ impl ApiProxy {
             unanswered: Mutex::default(),
             left_unanswered: watch::Sender::new(0),
             minor_version: Mutex::default(),
+            translates: AtomicBool::new(false),
             freezes: watch::Sender::new(0),
             connections: Mutex::default(),
         });
@@ -84,6 +89,51 @@ impl ApiProxy {
     pub fn set_minor_version(&self, minor: &'static str) {
         *self.shared.minor_version.lock().unwrap() = Some(minor);
     }
+
+    /// Asks the API server for the earlier version of plans from now on. The client finds its own version in the answers, so it
+    /// does what a client does that knows the earlier version only.
+    #[allow(dead_code, reason = "only the cluster tests use it")]
+    pub fn translate_to_earlier_version(&self) {
+        self.shared.translates.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The version of plans that the operator uses, and the earlier one, as requests and objects name them.
+fn versions() -> [String; 2] {
+    [&crd::version(), crd::EARLIER_VERSION].map(|version| format!("fic.ntt.com/{version}"))
+}
+
+/// A request as a client of the earlier version sends it.
+fn to_earlier_version(text: &str) -> String {
+    let [own, earlier] = versions();
+    text.replace(&own, &earlier)
+}
+
+/// A part of an answer as the client expects it. The CRD has the bare name of the version.
+fn from_earlier_version(line: &[u8]) -> Bytes {
+    let [own, earlier] = versions();
+    let name = |version: &str| format!("\"name\":\"{version}\"");
+    let text = std::str::from_utf8(line).unwrap().replace(&earlier, &own);
+    text.replace(&name(crd::EARLIER_VERSION), &name(&crd::version())).into()
+}
+
+/// The answer line by line: each event of a watch is a line.
+fn translated(response: reqwest::Response) -> Body {
+    let lines = futures::stream::unfold((response, Vec::new()), |(mut response, mut rest)| async {
+        loop {
+            let end = rest.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
+            if let Some(end) = end {
+                let line = rest.drain(..end).collect::<Vec<_>>();
+                return Some((Ok::<Bytes, reqwest::Error>(from_earlier_version(&line)), (response, rest)));
+            }
+            match response.chunk().await.ok().flatten() {
+                Some(chunk) => rest.extend(chunk),
+                None if rest.is_empty() => return None,
+                None => return Some((Ok(from_earlier_version(&std::mem::take(&mut rest))), (response, rest))),
+            }
+        }
+    });
+    Body::from_stream(lines)
 }
 
 impl Shared {
@@ -103,8 +153,14 @@ impl Shared {
         }
         let (mut head, body) = request.into_parts();
         head.headers.remove(header::HOST);
-        let body = to_bytes(body, usize::MAX).await.unwrap();
-        let request = self.http.request(head.method, format!("{}{uri}", self.server)).headers(head.headers).body(body);
+        let (mut target, mut body) = (format!("{}{uri}", self.server), to_bytes(body, usize::MAX).await.unwrap());
+        let translates = self.translates.load(Ordering::Relaxed);
+        if translates {
+            head.headers.remove(header::CONTENT_LENGTH);
+            target = to_earlier_version(&target);
+            body = to_earlier_version(std::str::from_utf8(&body).unwrap()).into();
+        }
+        let request = self.http.request(head.method, target).headers(head.headers).body(body);
         let mut response = request.send().await.unwrap();
         let minor_version = *self.minor_version.lock().unwrap();
         if let Some(minor) = minor_version.filter(|_| uri == "/version") {
@@ -114,6 +170,10 @@ impl Shared {
         }
         let mut answer = Response::builder().status(response.status());
         *answer.headers_mut().unwrap() = std::mem::take(response.headers_mut());
+        if translates {
+            answer.headers_mut().unwrap().remove(header::CONTENT_LENGTH);
+            return answer.body(translated(response)).unwrap();
+        }
         let chunks = futures::stream::unfold(response, |mut response| async {
             Some((Ok::<Bytes, reqwest::Error>(response.chunk().await.ok()??), response))
         });

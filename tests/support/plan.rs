@@ -9,11 +9,26 @@ use super::SECRET;
 /// The manifest of a plan.
 pub fn manifest(name: &str, spec: &Value) -> Value {
     json!({
-        "apiVersion": "fic.ntt.com/v1alpha1",
+        "apiVersion": "fic.ntt.com/v1beta1",
         "kind": "PremiumSupportPlan",
         "metadata": { "name": name },
         "spec": spec,
     })
+}
+
+/// The versions that the API server serves plans in.
+pub const VERSIONS: [&str; 2] = ["v1alpha1", "v1beta1"];
+
+/// The plans in this version, as an argument of kubectl.
+pub fn resource(version: &str) -> String {
+    format!("premiumsupportplans.{version}.fic.ntt.com")
+}
+
+/// The same manifest in this version.
+pub fn in_version(version: &str, manifest: &Value) -> Value {
+    let mut manifest = manifest.clone();
+    manifest["apiVersion"] = json!(format!("fic.ntt.com/{version}"));
+    manifest
 }
 
 /// The required fields of a spec, and the fields of `more`.

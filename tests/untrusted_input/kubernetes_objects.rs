@@ -90,7 +90,7 @@ proptest! {
     #[test]
     fn plan_of_another_version_is_read_or_undecodable(spec in json(), status in json(), more in json()) {
         let plan = json!({
-            "apiVersion": "fic.ntt.com/v1alpha1", "kind": "PremiumSupportPlan",
+            "apiVersion": "fic.ntt.com/v1beta1", "kind": "PremiumSupportPlan",
             "metadata": { "name": "p", "namespace": "n", "uid": "u", "resourceVersion": "1" },
             "spec": spec, "status": status, "more": more,
         });

@@ -54,17 +54,22 @@ fn schema_hash(crd: &CustomResourceDefinition) -> Option<&String> {
     crd.metadata.annotations.as_ref()?.get(crd::SCHEMA_HASH)
 }
 
-/// What the installed CRD lacks of the needed one. What it has in addition does not matter.
+/// What the installed CRD lacks of the version that the operator uses. Other versions, and what it has in addition, do
+/// not matter.
 fn missing(needed: &CustomResourceDefinition, installed: &CustomResourceDefinition) -> Vec<String> {
-    let versions = needed.spec.versions.iter().filter(|version| version.served);
-    let missing = versions.map(|version| {
-        let mut served = installed.spec.versions.iter().filter(|version| version.served);
-        match served.find(|served| served.name == version.name) {
-            None => vec![format!("version {}", version.name)],
-            Some(served) => missing_in_version(version, served),
-        }
-    });
-    missing.flatten().collect()
+    let used = crd::version();
+    let find = |crd: &CustomResourceDefinition| {
+        crd.spec.versions.iter().find(|version| version.served && version.name == used).cloned()
+    };
+    let Some(needed) = find(needed) else { return vec![] };
+    let Some(served) = find(installed) else { return vec![format!("version {used}")] };
+    let mut missing = missing_in_version(&needed, &served);
+    // The API server also drops what the schema of the stored version lacks.
+    if let Some(stored) = installed.spec.versions.iter().find(|version| version.storage && version.name != used) {
+        let fields = missing_properties(&needed, stored).into_iter();
+        missing.extend(fields.map(|field| format!("{field} in the stored version {}", stored.name)));
+    }
+    missing
 }
 
 fn missing_in_version(
@@ -83,7 +88,16 @@ fn missing_in_version(
             missing.push(format!("the selectable field {}", field.json_path));
         }
     }
+    missing.extend(missing_properties(needed, installed));
+    missing
+}
+
+fn missing_properties(
+    needed: &CustomResourceDefinitionVersion,
+    installed: &CustomResourceDefinitionVersion,
+) -> Vec<String> {
     let schema = |version: &CustomResourceDefinitionVersion| version.schema.clone()?.open_api_v3_schema;
+    let mut missing = Vec::new();
     match (schema(needed), schema(installed)) {
         (Some(needed), Some(installed)) => add_missing_properties("", &needed, &installed, &mut missing),
         (Some(_), None) => missing.push("a schema".into()),
@@ -149,6 +163,34 @@ mod tests {
         assert_eq!(missing(&crd::crd(), &crd::crd()), Vec::<String>::new());
     }
 
+    /// An earlier CRD, from before the version that the operator uses.
+    #[test]
+    fn only_the_version_that_is_used_must_be_served() {
+        let with = |versions: &[usize]| {
+            let mut installed = json!(crd::crd());
+            let all = installed["spec"]["versions"].take();
+            installed["spec"]["versions"] = versions.iter().map(|index| all[index].clone()).collect();
+            missing(&crd::crd(), &serde_json::from_value(installed).expect("a CRD"))
+        };
+        assert_eq!(with(&[1]), ["version v1beta1"]);
+        assert_eq!(with(&[0]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_stored_version_must_have_each_field_too() {
+        let mut installed = json!(crd::crd());
+        installed["spec"]["versions"][0]["storage"] = json!(false);
+        let stored = &mut installed["spec"]["versions"][1];
+        stored["storage"] = json!(true);
+        let without =
+            |installed: &Value| missing(&crd::crd(), &serde_json::from_value(installed.clone()).expect("a CRD"));
+        let status = "/spec/versions/1/schema/openAPIV3Schema/properties/status/properties";
+        let mut old = installed.clone();
+        old.pointer_mut(status).and_then(Value::as_object_mut).expect("the status").remove("ownerUID");
+        assert_eq!(without(&old), ["the field status.ownerUID in the stored version v1alpha1"]);
+        assert_eq!(without(&installed), Vec::<String>::new());
+    }
+
     #[test]
     fn what_a_newer_crd_has_in_addition_does_not_matter() {
         let more = |path: &str| missing_after(&format!("{PROPERTIES}/{path}"), Some(json!({ "type": "string" })));
@@ -173,8 +215,8 @@ mod tests {
         ] {
             assert_eq!(missing_after(&path, None), [expected]);
         }
-        assert_eq!(missing_after(&format!("{VERSION}/served"), Some(json!(false))), ["version v1alpha1"]);
-        assert_eq!(missing_after(&format!("{VERSION}/name"), Some(json!("v2"))), ["version v1alpha1"]);
+        assert_eq!(missing_after(&format!("{VERSION}/served"), Some(json!(false))), ["version v1beta1"]);
+        assert_eq!(missing_after(&format!("{VERSION}/name"), Some(json!("v2"))), ["version v1beta1"]);
     }
 
     #[test]

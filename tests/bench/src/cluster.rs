@@ -14,7 +14,7 @@ use crate::counts::Counts;
 /// The namespace and the service account of the operator.
 const OPERATOR: &str = "fic-support-operator";
 /// The collection of plans.
-pub(crate) const PLANS: &str = "/apis/fic.ntt.com/v1alpha1/namespaces/bench/premiumsupportplans";
+pub(crate) const PLANS: &str = "/apis/fic.ntt.com/v1beta1/namespaces/bench/premiumsupportplans";
 /// The collection of Events.
 pub(crate) const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/bench/events";
 /// How many requests bare clients send at the same time. More of them are not faster on two cores.
@@ -101,7 +101,7 @@ pub(crate) fn path(number: usize) -> String {
 
 fn plan(number: usize) -> Value {
     json!({
-        "apiVersion": "fic.ntt.com/v1alpha1",
+        "apiVersion": "fic.ntt.com/v1beta1",
         "kind": "PremiumSupportPlan",
         "metadata": { "name": format!("plan-{number}") },
         "spec": { "tenantID": format!("{number:032x}"), "credentialsSecretRef": { "name": "fic-credentials" } },

@@ -65,7 +65,7 @@ fn event(number: usize, reason: &str, uid: &str) -> serde_json::Value {
         "action": "Reconcile",
         "note": MESSAGE,
         "regarding": {
-            "apiVersion": "fic.ntt.com/v1alpha1", "kind": "PremiumSupportPlan",
+            "apiVersion": "fic.ntt.com/v1beta1", "kind": "PremiumSupportPlan",
             "namespace": "bench", "name": format!("plan-{number}"), "uid": uid,
         },
         "reportingController": "fic-support-operator",

@@ -192,7 +192,7 @@ fn response_lost(world: &mut SimWorld, request: &ApiRequest) {
 fn handle(world: &mut SimWorld, incarnation: Incarnation, request: &ApiRequest) -> Response {
     let segments = request.path.trim_start_matches('/').split('/').collect::<Vec<_>>();
     let (kind, rest) = match segments.as_slice() {
-        ["apis", "fic.ntt.com", "v1alpha1", rest @ ..] => (Kind::Plan, rest),
+        ["apis", "fic.ntt.com", "v1beta1", rest @ ..] => (Kind::Plan, rest),
         ["apis", "coordination.k8s.io", "v1", rest @ ..] => (Kind::Lease, rest),
         ["apis", "events.k8s.io", "v1", rest @ ..] => (Kind::Event, rest),
         ["apis", "apiextensions.k8s.io", "v1", rest @ ..] => (Kind::Crd, rest),
