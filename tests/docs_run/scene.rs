@@ -98,7 +98,12 @@ impl Cluster {
         }
         let endpoints = match scene {
             Scene::Shared => vec![],
-            Scene::Empty | Scene::Installed | Scene::Plan | Scene::PlanWithoutOperator | Scene::Foreign => vec![
+            Scene::Empty
+            | Scene::Installed
+            | Scene::Plan
+            | Scene::PlanWithoutOperator
+            | Scene::PlanStoredAsV1alpha1
+            | Scene::Foreign => vec![
                 ("FIC_OPERATOR_FIC_ENDPOINT", simulator.fic_endpoint()),
                 ("FIC_OPERATOR_KEYSTONE_ENDPOINT", simulator.keystone_endpoint()),
                 ("FIC_OPERATOR_ALLOW_INSECURE_HTTP", "true".into()),
