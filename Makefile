@@ -1,4 +1,5 @@
-# Only Rust, Go, make and git are required, and for `make openapi` Python and Node.js. Tools that take long to build are cached outside the tree.
+# Only Rust, Go, make and git are required, for `make openapi` Python and Node.js, and for the targets in release/release.mk what they name. Tools that take
+# long to build are cached outside the tree.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -34,7 +35,7 @@ E2E_THREADS ?= 8
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 .PHONY: demo
 demo: build control-plane ## Run the operator on a real local control plane with the FIC simulator (KEEP=1 keeps it running)
@@ -296,6 +297,4 @@ $(DENY):
 	@echo "building cargo-deny $(DENY_VERSION), once; this takes about 4 minutes on 2 cores"
 	cargo install --locked --quiet --root $(CACHE)/cargo-deny-$(DENY_VERSION) cargo-deny@$(DENY_VERSION)
 
-.PHONY: image
-image: ## Build the container image
-	docker build --tag fic-support-operator .
+include release/release.mk

@@ -1,4 +1,4 @@
-//! The documents: what is generated is up to date, each reason has a page, and each link leads somewhere.
+//! The documents: what is generated is up to date, each reason has a page, and each link leads somewhere. And the workflows.
 //!
 //! `UPDATE=1 cargo test --test docs` regenerates what is generated.
 
@@ -30,3 +30,5 @@ mod permissions;
 mod reasons;
 #[path = "docs/values.rs"]
 mod values;
+#[path = "docs/workflows.rs"]
+mod workflows;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics at the first unexpected result")]
 
+mod artifact_hub;
 mod equality;
 mod helm;
 mod installation;

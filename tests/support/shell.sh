@@ -1,4 +1,4 @@
-# What the scripts share that run the operator on a local control plane: tests/demo/run and tests/walk/run.
+# What the scripts share that run the operator on a local control plane: tests/demo/run, tests/walk/run and release/image-test.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 bin=$PWD/target/debug
@@ -75,14 +75,20 @@ start_simulator() {
     echo "the simulator listens on $simulator"
 }
 
+# Writes a kubeconfig with the permissions of the service account of the operator in a namespace.
+kubeconfig_for() {
+    local token
+    token=$(kubectl create token fic-support-operator --namespace "$1")
+    kubectl config view --raw --flatten >"$2"
+    KUBECONFIG=$2 kubectl config set-credentials operator --token="$token" >/dev/null
+    KUBECONFIG=$2 kubectl config set-context --current --user=operator >/dev/null
+}
+
 # Starts an operator with the permissions of its service account in a namespace, with these flags. Sets `operator` to its process and `operator_log`.
 start_operator() {
-    local namespace=$1 token kubeconfig=$work/operator-${#pids[@]}.kubeconfig
+    local namespace=$1 kubeconfig=$work/operator-${#pids[@]}.kubeconfig
     shift
-    token=$(kubectl create token fic-support-operator --namespace "$namespace")
-    kubectl config view --raw --flatten >"$kubeconfig"
-    KUBECONFIG=$kubeconfig kubectl config set-credentials operator --token="$token" >/dev/null
-    KUBECONFIG=$kubeconfig kubectl config set-context --current --user=operator >/dev/null
+    kubeconfig_for "$namespace" "$kubeconfig"
     operator_log=$work/operator-${#pids[@]}.log
     POD_NAMESPACE=$namespace KUBECONFIG=$kubeconfig "$bin/fic-support-operator" "$@" \
         --http-bind-address=127.0.0.1:0 --poll-interval=1s --allow-insecure-http \
