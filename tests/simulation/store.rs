@@ -1,9 +1,12 @@
 //! The storage of the simulated API server: objects with their versions, generations and finalizers, and every watch
 //! event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
+
+/// After so many versions the UIDs of new objects begin a new round, with higher numbers.
+const UIDS_IN_A_ROUND: u64 = 9973;
 
 /// The resource of an object. The order of the variants is an input of the seeded randomness: keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -113,7 +116,9 @@ impl Store {
             return Err(WriteError::AlreadyExists);
         }
         // UIDs do not ascend: of two plans created in the same second either one may have the lower UID.
-        let uid = format!("uid-{:04}", (self.version + 1) * 7919 % 9973);
+        // Both factors are primes: within each round of so many versions every number comes once.
+        let (round, version) = ((self.version + 1) / UIDS_IN_A_ROUND, self.version + 1);
+        let uid = format!("uid-{:04}", round * UIDS_IN_A_ROUND + version * 7919 % UIDS_IN_A_ROUND);
         let metadata = object["metadata"].as_object_mut().ok_or(WriteError::Invalid)?;
         metadata.insert("name".into(), json!(id.name));
         if !id.namespace.is_empty() {
@@ -277,5 +282,19 @@ fn prune(object: &mut Value) {
         && let Some(object) = object.as_object_mut()
     {
         object.remove("status");
+    }
+}
+
+#[test]
+fn every_object_has_a_uid_of_its_own() {
+    let mut store = Store::default();
+    let mut uids = BTreeSet::new();
+    for number in 0..30_000 {
+        let id = ObjectRef::new(Kind::Lease, "alpha", &number.to_string());
+        let write = store.create(&id, json!({ "metadata": {} }), "").unwrap();
+        assert!(
+            uids.insert(write.response["metadata"]["uid"].to_string()),
+            "object {number} has the UID of another one"
+        );
     }
 }
