@@ -1,7 +1,7 @@
 //! The storage of the simulated API server: objects with their versions, generations and finalizers, and every watch
 //! event.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 
@@ -69,6 +69,8 @@ pub struct WatchEvent {
     pub object: Value,
     /// The labels before the change.
     pub former_labels: Value,
+    /// The place of the event of this object before it.
+    former: Option<usize>,
 }
 
 /// An object before and after a write.
@@ -84,6 +86,8 @@ pub struct Store {
     pub version: u64,
     objects: BTreeMap<ObjectRef, Value>,
     pub events: Vec<WatchEvent>,
+    /// The place of the last event of each object.
+    last_events: HashMap<ObjectRef, usize>,
 }
 
 impl Store {
@@ -100,15 +104,17 @@ impl Store {
         if version == self.version {
             return self.all(kind).collect();
         }
-        let mut objects = BTreeMap::new();
-        for event in self.events.iter().take_while(|event| event.version <= version) {
-            if event.event_type == "DELETED" {
-                objects.remove(&event.id);
-            } else {
-                objects.insert(&event.id, &event.object);
-            }
+        // Few events are later than that version, so they are undone, the last one first.
+        let mut objects = self.all(kind).collect::<BTreeMap<_, _>>();
+        let later = self.events.partition_point(|event| event.version <= version);
+        for event in self.events[later..].iter().rev().filter(|event| event.id.kind == kind) {
+            let former = event.former.map(|place| &self.events[place]);
+            match former.filter(|former| former.event_type != "DELETED") {
+                Some(former) => objects.insert(&event.id, &former.object),
+                None => objects.remove(&event.id),
+            };
         }
-        objects.into_iter().filter(|(id, _)| id.kind == kind).collect()
+        objects.into_iter().collect()
     }
 
     pub fn create(&mut self, id: &ObjectRef, mut object: Value, wall_clock: &str) -> Result<ObjectWrite, WriteError> {
@@ -229,8 +235,9 @@ impl Store {
     /// The operator watches plans and Secrets only.
     fn add_event(&mut self, event_type: &'static str, id: &ObjectRef, object: &Value, former_labels: Value) {
         if matches!(id.kind, Kind::Plan | Kind::Secret) {
+            let former = self.last_events.insert(id.clone(), self.events.len());
             let (id, object) = (id.clone(), object.clone());
-            self.events.push(WatchEvent { version: self.version, event_type, id, object, former_labels });
+            self.events.push(WatchEvent { version: self.version, event_type, id, object, former_labels, former });
         }
     }
 }
@@ -296,5 +303,28 @@ fn every_object_has_a_uid_of_its_own() {
             uids.insert(write.response["metadata"]["uid"].to_string()),
             "object {number} has the UID of another one"
         );
+    }
+}
+
+#[test]
+fn a_list_of_a_former_version_shows_the_objects_of_that_time() {
+    let mut store = Store::default();
+    let ids = ["a", "b", "c"].map(|name| ObjectRef::new(Kind::Plan, "alpha", name));
+    let copy = |objects: Vec<(&ObjectRef, &Value)>| {
+        objects.into_iter().map(|(id, object)| (id.clone(), object.clone())).collect::<Vec<_>>()
+    };
+    let mut versions = vec![];
+    for round in 0..6 {
+        for (number, id) in ids.iter().enumerate() {
+            match (round + number) % 3 {
+                0 => drop(store.create(id, json!({ "metadata": {} }), "")),
+                1 => drop(store.edit(id, |plan| plan["spec"] = json!(round))),
+                _ => drop(store.delete(id, "")),
+            }
+            versions.push((store.version, copy(store.all(Kind::Plan).collect())));
+        }
+    }
+    for (version, objects) in versions {
+        assert_eq!(copy(store.all_at(Kind::Plan, version)), objects, "version {version}");
     }
 }
