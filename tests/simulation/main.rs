@@ -153,12 +153,15 @@ fn run_until_failure(seeds: u64, next: &AtomicU64, failed: &AtomicBool) -> (Tall
 #[test]
 fn an_outage_of_fic_costs_few_requests_and_ends_for_all_plans_soon() {
     let plans = environment_number("PLANS").map_or(40, |plans| usize::try_from(plans).unwrap());
-    println!("{plans} plans | requests | most in a minute | writes | not Ready | recovery | most in a second");
+    println!(
+        "{plans} plans | requests | most in a minute | writes | condition changes | not Ready | recovery | most in a second"
+    );
     for (minutes, lasts_long) in [(10, false), (600, true)] {
         let figures = run::outage::run_outage(plans, Duration::from_mins(minutes)).unwrap();
-        let Figures { requests, most_in_a_minute, writes, not_ready, recovery, most_in_a_second } = figures;
+        let Figures { requests, most_in_a_minute, writes, condition_changes, not_ready, recovery, most_in_a_second } =
+            figures;
         println!(
-            "{minutes} min | {requests} | {most_in_a_minute} | {writes} | {not_ready} | {recovery:?} | {most_in_a_second}"
+            "{minutes} min | {requests} | {most_in_a_minute} | {writes} | {condition_changes} | {not_ready} | {recovery:?} | {most_in_a_second}"
         );
         // Each plan fails once, then one request at a time finds out whether FIC answers again.
         let most_requests = 2 * plans + usize::try_from(minutes).unwrap() * 7;

@@ -1,8 +1,10 @@
 //! Reads fields of a plan from its JSON.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
-use crate::store::{Kind, ObjectRef, has_finalizer, is_deleting};
+use crate::store::{Kind, ObjectRef, ObjectWrite, has_finalizer, is_deleting};
 
 /// The finalizer of a plan that may own a contract.
 pub const CONTRACT_FINALIZER: &str = "fic.ntt.com/contract";
@@ -73,4 +75,16 @@ pub fn ready(plan: &Value) -> (&str, &str) {
     let ready = conditions.clone().find(|condition| condition["type"] == "Ready");
     let text = |field: &str| ready.and_then(|ready| ready[field].as_str()).unwrap_or_default();
     (text("status"), text("reason"))
+}
+
+/// How many conditions have another status or reason after a write of a plan, appear, or disappear.
+pub fn condition_changes(write: &ObjectWrite) -> usize {
+    let conditions = |plan: &Option<Value>| {
+        let conditions = plan.iter().filter_map(|plan| plan["status"]["conditions"].as_array()).flatten();
+        let of_type = |one: &Value| (one["type"].to_string(), (one["status"].clone(), one["reason"].clone()));
+        conditions.map(of_type).collect::<BTreeMap<_, _>>()
+    };
+    let (before, after) = (conditions(&write.before), conditions(&write.after));
+    let removed = before.keys().filter(|name| !after.contains_key(*name)).count();
+    removed + after.iter().filter(|(name, now)| before.get(*name) != Some(now)).count()
 }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::faults::{Crash, FaultRates, random_fic_fault};
 use crate::oracle::Oracle;
+use crate::plan_fields;
 use crate::replica::RESYNC_INTERVAL;
 use crate::store::{Kind, ObjectRef, ObjectWrite, Store};
 
@@ -35,6 +36,8 @@ pub struct SimWorld {
     pub crashes: Vec<Crash>,
     pub writes: u32,
     pub plan_writes: u32,
+    /// How many conditions of plans the operator has changed.
+    pub condition_changes: usize,
     pub fic_calls: u32,
     pub elects: bool,
     /// Each replica reconciles the plans of its own shard.
@@ -73,6 +76,7 @@ impl Shared {
             crashes: vec![],
             writes: 0,
             plan_writes: 0,
+            condition_changes: 0,
             fic_calls: 0,
             elects: false,
             has_shards: false,
@@ -183,8 +187,9 @@ impl SimWorld {
         if id.kind == Kind::Lease {
             self.lease_written(write, now);
         }
-        let Self { oracle, store, fic, running, .. } = self;
+        let Self { oracle, store, fic, running, condition_changes, .. } = self;
         if let Some(incarnation) = by.filter(|_| id.kind == Kind::Plan) {
+            *condition_changes += plan_fields::condition_changes(write);
             oracle.record_written(incarnation, write);
         }
         let by = by.map(|incarnation| running.contains(&incarnation));

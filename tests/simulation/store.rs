@@ -1,9 +1,12 @@
 //! The storage of the simulated API server: objects with their versions, generations and finalizers, and every watch
 //! event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
+
+/// After so many versions the UIDs of new objects begin a new round, with higher numbers.
+const UIDS_IN_A_ROUND: u64 = 9973;
 
 /// The resource of an object. The order of the variants is an input of the seeded randomness: keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,6 +69,8 @@ pub struct WatchEvent {
     pub object: Value,
     /// The labels before the change.
     pub former_labels: Value,
+    /// The place of the event of this object before it.
+    former: Option<usize>,
 }
 
 /// An object before and after a write.
@@ -81,6 +86,8 @@ pub struct Store {
     pub version: u64,
     objects: BTreeMap<ObjectRef, Value>,
     pub events: Vec<WatchEvent>,
+    /// The place of the last event of each object.
+    last_events: HashMap<ObjectRef, usize>,
 }
 
 impl Store {
@@ -97,15 +104,17 @@ impl Store {
         if version == self.version {
             return self.all(kind).collect();
         }
-        let mut objects = BTreeMap::new();
-        for event in self.events.iter().take_while(|event| event.version <= version) {
-            if event.event_type == "DELETED" {
-                objects.remove(&event.id);
-            } else {
-                objects.insert(&event.id, &event.object);
-            }
+        // Few events are later than that version, so they are undone, the last one first.
+        let mut objects = self.all(kind).collect::<BTreeMap<_, _>>();
+        let later = self.events.partition_point(|event| event.version <= version);
+        for event in self.events[later..].iter().rev().filter(|event| event.id.kind == kind) {
+            let former = event.former.map(|place| &self.events[place]);
+            match former.filter(|former| former.event_type != "DELETED") {
+                Some(former) => objects.insert(&event.id, &former.object),
+                None => objects.remove(&event.id),
+            };
         }
-        objects.into_iter().filter(|(id, _)| id.kind == kind).collect()
+        objects.into_iter().collect()
     }
 
     pub fn create(&mut self, id: &ObjectRef, mut object: Value, wall_clock: &str) -> Result<ObjectWrite, WriteError> {
@@ -113,7 +122,9 @@ impl Store {
             return Err(WriteError::AlreadyExists);
         }
         // UIDs do not ascend: of two plans created in the same second either one may have the lower UID.
-        let uid = format!("uid-{:04}", (self.version + 1) * 7919 % 9973);
+        // Both factors are primes: within each round of so many versions every number comes once.
+        let (round, version) = ((self.version + 1) / UIDS_IN_A_ROUND, self.version + 1);
+        let uid = format!("uid-{:04}", round * UIDS_IN_A_ROUND + version * 7919 % UIDS_IN_A_ROUND);
         let metadata = object["metadata"].as_object_mut().ok_or(WriteError::Invalid)?;
         metadata.insert("name".into(), json!(id.name));
         if !id.namespace.is_empty() {
@@ -224,8 +235,9 @@ impl Store {
     /// The operator watches plans and Secrets only.
     fn add_event(&mut self, event_type: &'static str, id: &ObjectRef, object: &Value, former_labels: Value) {
         if matches!(id.kind, Kind::Plan | Kind::Secret) {
+            let former = self.last_events.insert(id.clone(), self.events.len());
             let (id, object) = (id.clone(), object.clone());
-            self.events.push(WatchEvent { version: self.version, event_type, id, object, former_labels });
+            self.events.push(WatchEvent { version: self.version, event_type, id, object, former_labels, former });
         }
     }
 }
@@ -277,5 +289,42 @@ fn prune(object: &mut Value) {
         && let Some(object) = object.as_object_mut()
     {
         object.remove("status");
+    }
+}
+
+#[test]
+fn every_object_has_a_uid_of_its_own() {
+    let mut store = Store::default();
+    let mut uids = BTreeSet::new();
+    for number in 0..30_000 {
+        let id = ObjectRef::new(Kind::Lease, "alpha", &number.to_string());
+        let write = store.create(&id, json!({ "metadata": {} }), "").unwrap();
+        assert!(
+            uids.insert(write.response["metadata"]["uid"].to_string()),
+            "object {number} has the UID of another one"
+        );
+    }
+}
+
+#[test]
+fn a_list_of_a_former_version_shows_the_objects_of_that_time() {
+    let mut store = Store::default();
+    let ids = ["a", "b", "c"].map(|name| ObjectRef::new(Kind::Plan, "alpha", name));
+    let copy = |objects: Vec<(&ObjectRef, &Value)>| {
+        objects.into_iter().map(|(id, object)| (id.clone(), object.clone())).collect::<Vec<_>>()
+    };
+    let mut versions = vec![];
+    for round in 0..6 {
+        for (number, id) in ids.iter().enumerate() {
+            match (round + number) % 3 {
+                0 => drop(store.create(id, json!({ "metadata": {} }), "")),
+                1 => drop(store.edit(id, |plan| plan["spec"] = json!(round))),
+                _ => drop(store.delete(id, "")),
+            }
+            versions.push((store.version, copy(store.all(Kind::Plan).collect())));
+        }
+    }
+    for (version, objects) in versions {
+        assert_eq!(copy(store.all_at(Kind::Plan, version)), objects, "version {version}");
     }
 }

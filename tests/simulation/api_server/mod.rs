@@ -278,7 +278,7 @@ fn list(world: &mut SimWorld, incarnation: Incarnation, kind: Kind, namespace: &
         .filter(|(id, object)| {
             (namespace.is_empty() || id.namespace == namespace)
                 && matches_selector(object, selector)
-                && matches_selector(&object["metadata"]["labels"], labels)
+                && (labels.is_empty() || matches_selector(&object["metadata"]["labels"], labels))
         })
         .skip(start);
     let page = objects.by_ref().take(limit).map(|(_, object)| object).collect::<Vec<_>>();

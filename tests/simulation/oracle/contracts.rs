@@ -7,7 +7,7 @@ use fic_simulator::state::Contract;
 
 use super::truth::{ContractOrigin, PlanTruth};
 use super::{Accepted, FicRequest, Oracle};
-use crate::plan_fields::{IN_USE_FINALIZER, is_open, secret_of, spec_text, uid};
+use crate::plan_fields::{IN_USE_FINALIZER, is_open, secret_of, uid};
 use crate::sim_world::Incarnation;
 use crate::store::{Kind, ObjectRef, Store, has_finalizer};
 
@@ -47,8 +47,7 @@ impl Oracle {
 
     /// A plan of the tenant must need requests, now or within the slack.
     fn check_needed(&mut self, now: Duration, tenant: &str, request: &FicRequest) {
-        let plans = self.truths.values().filter(|truth| truth.tenant == tenant);
-        let last = plans.filter_map(|truth| truth.calls_requested_at).max();
+        let last = self.truths_of(tenant).filter_map(|truth| truth.calls_requested_at).max();
         let unfrozen = self.unfrozen_at.is_some_and(|at| now.saturating_sub(at) < READS_AFTER_FREEZE);
         let is_read = !request.is_change();
         let slack = if is_read { self.slack.reads } else { self.slack.changes };
@@ -59,8 +58,8 @@ impl Oracle {
 
     /// A plan has one owner at each moment: the operator of its shard.
     fn check_shard(&mut self, now: Duration, tenant: &str, request: &FicRequest) {
-        let plans = self.truths.values().filter(|truth| truth.tenant == tenant);
-        let last = plans.filter_map(|truth| truth.in_shard_at.get(&request.incarnation.0).copied()).max();
+        let last =
+            self.truths_of(tenant).filter_map(|truth| truth.in_shard_at.get(&request.incarnation.0).copied()).max();
         let slack = if request.is_change() { self.slack.changes } else { self.slack.reads };
         if self.has_shards && last.is_none_or(|last| now.saturating_sub(last) > slack) {
             self.fail("rule 9: a request for a plan of another shard");
@@ -104,9 +103,8 @@ impl Oracle {
         unclear: bool,
     ) {
         self.creates += 1;
-        let creators =
-            store.all(Kind::Plan).filter(|(_, plan)| spec_text(plan, "tenantID", "") == tenant && is_open(plan));
-        let creators = creators.collect::<Vec<_>>();
+        let mut creators = self.plans_of(store, tenant);
+        creators.retain(|(_, plan)| is_open(plan));
         if unclear {
             for (_, plan) in &creators {
                 self.truth(uid(plan)).create_unknown = true;
@@ -127,7 +125,7 @@ impl Oracle {
         self.contracts.insert(contract.id.clone(), origin);
         // Of several plans with an open record, the request does not show the one that it was sent for.
         if creators.is_empty() {
-            if !self.truths.values().any(|truth| truth.tenant == tenant && truth.marks_removed) {
+            if !self.truths_of(tenant).any(|truth| truth.marks_removed) {
                 self.fail_if_one_leads(&format!("rule 2: {} was created, and no plan has an open record", contract.id));
             }
             // A user has removed a plan that was being deleted, while its create request was on the way.
@@ -138,7 +136,7 @@ impl Oracle {
             }
             return;
         }
-        if self.truths.values().any(|truth| truth.tenant == tenant && truth.marks_removed) {
+        if self.truths_of(tenant).any(|truth| truth.marks_removed) {
             // It may have been sent for the plan that has lost its marks since.
             return;
         }

@@ -14,7 +14,7 @@ use fic_simulator::state::{Contract, FicState};
 use serde_json::Value;
 
 use crate::event_ledger::EventLedger;
-use crate::plan_fields::{has_record, is_open, uid};
+use crate::plan_fields::{has_record, is_open, owned_id, spec_text, uid};
 use crate::sim_world::Incarnation;
 use crate::store::{Kind, ObjectRef, ObjectWrite, Store};
 use truth::{ContractOrigin, PlanTruth};
@@ -62,6 +62,10 @@ pub struct Oracle {
     truths: BTreeMap<String, PlanTruth>,
     /// By tenant: the plans that it has or had.
     plans: BTreeMap<String, BTreeSet<ObjectRef>>,
+    /// By tenant: the UIDs of these plans.
+    uids: BTreeMap<String, BTreeSet<String>>,
+    /// By id of the contract: the plans that record it as their own, or did.
+    recorded_by: BTreeMap<String, BTreeSet<ObjectRef>>,
     /// By id of the contract.
     contracts: BTreeMap<String, ContractOrigin>,
     pub uninstalled_at: Option<Duration>,
@@ -132,8 +136,26 @@ impl Oracle {
         self.truths.entry(uid.to_owned()).or_default()
     }
 
+    /// What is true of the plans that a tenant has or had.
+    fn truths_of(&self, tenant: &str) -> impl Iterator<Item = &PlanTruth> {
+        self.uids.get(tenant).into_iter().flatten().filter_map(|uid| self.truths.get(uid))
+    }
+
+    /// The plans of a tenant, in the order of their names.
+    fn plans_of<'a>(&self, store: &'a Store, tenant: &str) -> Vec<(ObjectRef, &'a Value)> {
+        let plans = self.plans.get(tenant).into_iter().flatten();
+        let plans = plans.filter_map(|id| Some((id.clone(), store.get(id)?)));
+        plans.filter(|(_, plan)| spec_text(plan, "tenantID", "") == tenant).collect()
+    }
+
+    /// The plans that record a contract as their own.
+    fn holders<'a>(&'a self, store: &'a Store, contract: &'a str) -> impl Iterator<Item = &'a Value> {
+        let plans = self.recorded_by.get(contract).into_iter().flatten().filter_map(|id| store.get(id));
+        plans.filter(move |plan| owned_id(plan) == Some(contract))
+    }
+
     fn has_one_plan(&self, tenant: &str) -> bool {
-        self.truths.values().filter(|truth| truth.tenant == tenant).count() == 1
+        self.truths_of(tenant).count() == 1
     }
 
     pub fn lease_renewed(&mut self, holder: &str, now: Duration) {

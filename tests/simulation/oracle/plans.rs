@@ -10,7 +10,7 @@ use crate::plan_fields::{
     self, FOREIGN_FINALIZER, has_record, is_open, is_retained, is_suspended, owned_id, recorded_id, secret_of,
     spec_text,
 };
-use crate::store::{Kind, ObjectRef, ObjectWrite, Store, has_finalizer, is_deleting};
+use crate::store::{ObjectRef, ObjectWrite, Store, has_finalizer, is_deleting};
 
 impl Oracle {
     pub(super) fn plan_written(
@@ -60,7 +60,16 @@ impl Oracle {
     fn update_truth(&mut self, now: Duration, id: &ObjectRef, write: &ObjectWrite, plan: &Value) {
         let tenant = spec_text(plan, "tenantID", "");
         self.plans.entry(tenant.to_owned()).or_default().insert(id.clone());
-        let truth = self.truth(plan_fields::uid(plan));
+        if let Some(contract) = owned_id(plan) {
+            self.recorded_by.entry(contract.to_owned()).or_default().insert(id.clone());
+        }
+        let uid = plan_fields::uid(plan);
+        let former = self.truth(uid).tenant.clone();
+        if former != tenant {
+            self.uids.entry(former).or_default().remove(uid);
+        }
+        self.uids.entry(tenant.to_owned()).or_default().insert(uid.to_owned());
+        let truth = self.truth(uid);
         tenant.clone_into(&mut truth.tenant);
         let before = write.before.as_ref();
         if let Some(before) = before.filter(|before| secret_of(id, before) != secret_of(id, plan)) {
@@ -109,13 +118,12 @@ impl Oracle {
     /// The operator recorded a contract as the plan's own: checks that it may be.
     fn contract_recorded(&mut self, store: &Store, uid: &str, plan: &Value, contract: &str) {
         let adopts = spec_text(plan, "adoptionPolicy", "Never") == "IfPresent";
+        let is_held_by_other = self.holders(store, contract).any(|other| plan_fields::uid(other) != uid);
         let truth = self.truths.entry(uid.to_owned()).or_default();
         let origin = self.contracts.entry(contract.to_owned()).or_default();
         origin.tenant.clone_from(&truth.tenant);
         // No process can tell a forged record from one of the operator. It may take a contract that no other plan records.
         let is_owned_by_other = origin.owner.as_deref().is_some_and(|owner| owner != uid) && !truth.create_unknown;
-        let mut others = store.all(Kind::Plan).filter(|(_, other)| plan_fields::uid(other) != uid);
-        let is_held_by_other = others.any(|(_, other)| owned_id(other) == Some(contract));
         if is_held_by_other || (is_owned_by_other && !adopts) {
             let owner = origin.owner.clone().unwrap_or_default();
             self.fail(&format!("rule 7: contract {contract} belongs to {owner} and was recorded by {uid}"));
@@ -157,16 +165,15 @@ impl Oracle {
     fn record_closed(&mut self, now: Duration, store: &Store, fic: &FicState, uid: &str, plan: &Value) {
         let truth = self.truths.entry(uid.to_owned()).or_default();
         truth.create_unknown = false;
-        self.accepted.remove(&truth.tenant);
+        let tenant = truth.tenant.clone();
+        self.accepted.remove(&tenant);
         let deleting = is_deleting(plan);
         if deleting && (is_retained(plan) || self.uninstalled_at.is_some()) {
             // A contract that the operator created for the plan remains and still counts as owned by the plan.
             // Of two plans with an open record, the other one may be the buyer.
-            let tenant = &truth.tenant;
-            let another_is_open = store.all(Kind::Plan).any(|(_, other)| {
-                spec_text(other, "tenantID", "") == tenant && plan_fields::uid(other) != uid && is_open(other)
-            });
-            let retained = fic.contract(tenant).and_then(|contract| self.contracts.get_mut(&contract.id));
+            let mut others = self.plans_of(store, &tenant).into_iter();
+            let another_is_open = others.any(|(_, other)| plan_fields::uid(other) != uid && is_open(other));
+            let retained = fic.contract(&tenant).and_then(|contract| self.contracts.get_mut(&contract.id));
             if let Some(retained) = retained.filter(|retained| retained.created_by_operator && !another_is_open) {
                 retained.owner.get_or_insert_with(|| uid.to_owned());
             }
@@ -176,15 +183,11 @@ impl Oracle {
             self.fail("rule: the operator closed the record of a suspended plan");
             return;
         }
-        let tenant = truth.tenant.clone();
         let phase = if deleting { "deleting" } else { "active" };
         let Some(contract) = fic.contract(&tenant) else { return };
         let Some(origin) = self.contracts.get(&contract.id) else { return };
-        let others = store.all(Kind::Plan).any(|(_, other)| {
-            spec_text(other, "tenantID", "") == tenant
-                && plan_fields::uid(other) != uid
-                && has_record(other)
-                && owned_id(other).is_none_or(|id| id == contract.id)
+        let others = self.plans_of(store, &tenant).into_iter().any(|(_, other)| {
+            plan_fields::uid(other) != uid && has_record(other) && owned_id(other).is_none_or(|id| id == contract.id)
         });
         let is_own =
             origin.owner.as_deref() == Some(uid) || (origin.created_by_operator && origin.owner.is_none() && !others);

@@ -22,6 +22,8 @@ pub struct Figures {
     pub most_in_a_minute: usize,
     /// Writes of plans during the outage and until the end of the recovery.
     pub writes: u32,
+    /// How many conditions these writes changed.
+    pub condition_changes: usize,
     /// How many plans were not Ready any more at the end of the outage.
     pub not_ready: usize,
     /// From the end of the outage until every plan was read and is Ready.
@@ -46,7 +48,7 @@ pub fn run_outage(plans: usize, outage: Duration) -> Result<Figures, String> {
         run.advance(after_resync).await?;
 
         let unavailable = FicFault::Status { code: 503, body: None, retry_after: None };
-        let (first, writes) = (run.requests(), run.world.lock().plan_writes);
+        let (first, (writes, changes)) = (run.requests(), run.writes());
         run.world.lock().fic.lock().faults.add(Fault {
             call: None,
             tenant: None,
@@ -77,10 +79,10 @@ pub fn run_outage(plans: usize, outage: Duration) -> Result<Figures, String> {
                 }
             }
         }
-        let writes = run.world.lock().plan_writes - writes;
+        let (writes, condition_changes) = (run.writes().0 - writes, run.writes().1 - changes);
         let recovery = run.now().saturating_sub(ended);
         let most_in_a_second = run.most_within(ended, Duration::from_secs(1));
-        Ok(Figures { requests, most_in_a_minute, writes, not_ready, recovery, most_in_a_second })
+        Ok(Figures { requests, most_in_a_minute, writes, condition_changes, not_ready, recovery, most_in_a_second })
     })
 }
 
@@ -91,6 +93,12 @@ impl Run {
 
     fn requests(&self) -> usize {
         self.world.lock().fic.lock().log.entries().len()
+    }
+
+    /// The numbers of writes of plans and of conditions that they changed.
+    fn writes(&self) -> (u32, usize) {
+        let world = self.world.lock();
+        (world.plan_writes, world.condition_changes)
     }
 
     /// The most requests within any such time, from this moment on.
