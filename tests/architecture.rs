@@ -104,6 +104,22 @@ fn a_module_imports_only_from_the_modules_below_it() {
     assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
+/// What the commands that only read must not name: the client that writes to FIC, and writes to the API server.
+const WRITES: &[&str] = &["FicClient", "create", "delete", "patch", "replace"];
+
+#[test]
+fn check_and_report_only_read() {
+    let mut violations = Vec::new();
+    for file in ["check", "report"].into_iter().flat_map(|module| rust_files(&source().join(module))) {
+        for (line, text) in code(&file).iter().enumerate() {
+            for word in words(text).filter(|word| WRITES.contains(word)) {
+                violations.push(format!("{}:{}: names `{word}`", file.display(), line + 1));
+            }
+        }
+    }
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
+}
+
 #[test]
 fn the_domain_is_pure() {
     let mut violations = Vec::new();

@@ -15,8 +15,6 @@ mod output;
 use kube::Client;
 
 use crate::cli::{CheckArgs, Output};
-use crate::fic::metrics::FicMetrics;
-use crate::fic::reader::FicReader;
 use crate::proxy::Proxies;
 use crate::run::{self, RunError};
 use access::{AccessError, Source};
@@ -106,8 +104,8 @@ async fn observe_fic(
         arguments.fic.keystone_endpoint = endpoint.clone();
     }
     let routes = fic::routes(&arguments.fic, &proxies).map_err(RunError::from)?;
-    let client = run::fic_client(&arguments.fic, 0, proxies, FicMetrics::default())?;
-    Ok(fic::observe(&FicReader::from(client), &source.access, routes).await)
+    let reader = run::fic_reader(&arguments.fic, proxies)?;
+    Ok(fic::observe(&reader, &source.access, routes).await)
 }
 
 fn print(arguments: &CheckArgs, facts: &Facts<'_>, verdict: &Verdict, namespace: &str) -> Report {

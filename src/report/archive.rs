@@ -27,7 +27,7 @@ pub(super) struct Summary {
 
 impl Archive {
     /// Creates the file, which must not exist: only its owner may read it.
-    pub(super) fn create(path: &Path) -> io::Result<Self> {
+    pub(super) fn at(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]

@@ -212,7 +212,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("report.tar.gz");
         let arguments = ReportArgs { namespace: None, operator_namespace: "ops".into(), output: file.clone() };
-        let mut archive = Archive::create(&file).expect("created");
+        let mut archive = Archive::at(&file).expect("created");
         let mut collector = Collector { client: client(), arguments: &arguments, archive: &mut archive };
         collector.all().await.expect("written");
         let summary = archive.finish().expect("complete");

@@ -62,7 +62,7 @@ pub async fn run(arguments: ReportArgs) -> Result<Report, ReportFailed> {
     let (client, _) = run::client(&Proxies::from_env())?;
     let file = &arguments.output;
     let write_error = |error| ReportFailed::Write { file: file.display().to_string(), error };
-    let mut archive = Archive::create(file).map_err(write_error)?;
+    let mut archive = Archive::at(file).map_err(write_error)?;
     let mut collector = Collector { client, arguments: &arguments, archive: &mut archive };
     collector.all().await.map_err(write_error)?;
     let summary = archive.finish().map_err(write_error)?;

@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::controller::{self, ControllerMetrics, Dependencies, End};
 use crate::domain::facts::Settings;
 use crate::fic::metrics::FicMetrics;
+use crate::fic::reader::FicReader;
 use crate::fic::{Endpoints, FicClient, Limits};
 use crate::health::{self, Health};
 use crate::index::list::list_each;
@@ -161,8 +162,12 @@ pub async fn run(arguments: RunArgs) -> Result<(), RunError> {
     Ok(())
 }
 
-/// A client of FIC.
-pub(crate) fn fic_client(
+/// A client of FIC that only reads, for one tenant.
+pub(crate) fn fic_reader(arguments: &FicArgs, proxies: Proxies) -> Result<FicReader, RunError> {
+    fic_client(arguments, 0, proxies, FicMetrics::default()).map(FicReader::from)
+}
+
+fn fic_client(
     arguments: &FicArgs,
     requests_per_second: u32,
     proxies: Proxies,
