@@ -63,3 +63,42 @@ pub enum Output {
     /// The plan that adopts the contract.
     Yaml,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cli, Command};
+    use super::*;
+
+    fn read(flags: &[&str]) -> Result<CheckArgs, (i32, String)> {
+        let cli = Cli::read([crate::NAME, "check"].iter().chain(flags));
+        match cli.map_err(|error| (error.exit_code(), error.to_string()))?.command {
+            Command::Check(check) => Ok(*check),
+            Command::Run(_) | Command::Crd | Command::Report(_) => unreachable!("the command is check"),
+        }
+    }
+
+    #[test]
+    fn invalid_value_is_rejected_with_a_message_that_says_what_is_valid() {
+        for (flags, expected) in [
+            (&["--tenant-id=db8b"][..], "32 lower-case hexadecimal digits"),
+            (&["--tenant-id=DB8B0E40743F460685040C46167CF19E"], "32 lower-case hexadecimal digits"),
+            (&["--secret=fic-credentials"], "team-a/fic-credentials"),
+            (&["--secret=Team/fic-credentials"], "namespace name"),
+            (&["--secret=team/"], "name of an object"),
+            (&["--secret=team/a", "--cloud=b"], "cannot be used with"),
+            (&["--name=Premium"], "name of an object"),
+            (&["-o", "xml"], "json"),
+        ] {
+            let (code, message) = read(flags).expect_err(flags[0]);
+            assert!(code == 2 && message.contains(expected), "{flags:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn address_of_keystone_is_known_to_be_set_or_not() {
+        assert!(!read(&[]).expect("no flag is required").keystone_endpoint_is_set);
+        let set = read(&["--keystone-endpoint=https://keystone.example/v3", "--secret=team/a"]).expect("valid");
+        assert!(set.keystone_endpoint_is_set);
+        assert_eq!(set.secret, Some(ObjectKey::new("team", "a")));
+    }
+}

@@ -166,6 +166,37 @@ async fn output_in_each_situation_is_up_to_date() {
     );
 }
 
+#[tokio::test]
+async fn address_of_keystone_may_be_that_of_the_variables_or_of_the_cloud() {
+    let simulator = Simulator::start(([127, 0, 0, 1], 0).into(), Settings::default()).await.unwrap();
+    let keystone = simulator.keystone_endpoint();
+    let without_version = keystone.strip_suffix("/v3").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let auth = format!("auth_url: {without_version}, username: key, password: the-api-secret, project_id: {TENANT}");
+    std::fs::write(folder.path().join("clouds.yaml"), format!("clouds: {{fic: {{auth: {{{auth}}}}}}}")).unwrap();
+    let check = async |flags: &[&str], variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fic-support-operator"));
+        command.env_clear().env("KUBECONFIG", "/nowhere").current_dir(folder.path()).arg("check");
+        command.arg("--allow-insecure-http").arg(format!("--fic-endpoint={}", simulator.fic_endpoint()));
+        let output = command.args(flags).envs(variables.iter().copied()).output().await.unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code(), text)
+    };
+    let of_variables = [&VARIABLES[..], &[("OS_AUTH_URL", without_version)]].concat();
+    for (flags, variables) in
+        [(&[][..], of_variables.as_slice()), (&["--cloud=fic"], &[]), (&[], &[("OS_CLOUD", "fic")])]
+    {
+        let (code, text) = check(flags, variables).await;
+        assert!(code == Some(3) && text.contains(&format!("Keystone answers at {keystone}.")), "{text}");
+    }
+    // The flag is stronger, and an address without TLS is refused wherever it comes from.
+    let (code, text) = check(&["--keystone-endpoint=http://127.0.0.1:1/v3"], &of_variables).await;
+    assert!(code == Some(1) && text.contains("http://127.0.0.1:1/v3: no connection"), "{text}");
+    let flags = ["--allow-insecure-http=false", "--fic-endpoint=https://fic.example"];
+    let (code, text) = check(&flags, &of_variables).await;
+    assert!(code == Some(2) && text.contains("error: OS_AUTH_URL is http://"), "{text}");
+}
+
 #[test]
 fn each_file_belongs_to_a_situation() {
     let files = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check")).unwrap();
