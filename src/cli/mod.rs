@@ -143,7 +143,7 @@ pub struct RunArgs {
     )]
     pub otlp_endpoint: Option<Url>,
 
-    /// The base URL of the documents. The messages of plans that are not Ready then end with a link to the page of their
+    /// The base URL of the site of the documents. The messages of plans that are not Ready then end with a link to the page of their
     /// reason [default: no links].
     #[arg(long, env = "FIC_OPERATOR_DOCUMENTATION_URL", value_name = "URL", value_parser = documentation_url)]
     pub documentation_url: Option<String>,

@@ -30,7 +30,7 @@ pub struct Subject<'a> {
     pub deleting: bool,
     /// The current time.
     pub moment: Moment,
-    /// The base URL of the documents.
+    /// The base URL of the site of the documents.
     pub documentation: Option<&'a str>,
 }
 
@@ -61,10 +61,10 @@ fn link(reason: Reason, documentation: Option<&str>) -> String {
     }
 }
 
-/// The page of a reason, from the root of the documents.
+/// The page of a reason on the site that `make docs-site` builds.
 #[must_use]
 pub fn page(reason: Reason) -> String {
-    format!("reference/reasons/{}.html", kebab_case(reason.as_str()))
+    format!("docs/reference/reasons/{}.html", kebab_case(reason.as_str()))
 }
 
 fn sentences(state: &ReadyState, subject: Subject<'_>) -> String {

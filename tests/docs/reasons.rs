@@ -38,7 +38,7 @@ fn each_reason_has_a_page_and_each_page_a_reason() {
     let expected = Reason::VARIANTS.iter().map(|reason| {
         // The page that messages link to.
         let page = message::page(*reason);
-        page.strip_prefix("reference/reasons/")
+        page.strip_prefix("docs/reference/reasons/")
             .and_then(|page| page.strip_suffix(".html"))
             .map(|page| format!("{page}.md"))
     });

@@ -99,7 +99,7 @@ fn every_alert_has_a_page_and_every_page_an_alert() {
         let url = rule["annotations"]["runbook_url"].as_str().unwrap();
         let path =
             url.strip_prefix("https://fic-support-operator.example/").and_then(|path| path.strip_suffix(".html"));
-        let page = repository().join("docs").join(path.expect(url)).with_extension("md");
+        let page = repository().join(path.expect(url)).with_extension("md");
         let page = fs::read_to_string(page).expect(url);
         for heading in
             [&*format!("# {name}\n"), "\n## Meaning\n", "\n## Impact\n", "\n## Diagnosis\n", "\n## Mitigation\n"]

@@ -243,7 +243,7 @@ fn a_message_ends_with_the_page_of_its_reason_also_where_it_is_cut() {
     }
     let state = ReadyState::MenuMismatch { id: id(1), menu: "x".repeat(2000).into() };
     let message = status(&applied(), &change(state), documented).conditions.remove(0).message;
-    assert!(message.ends_with("x… See https://docs.example/reference/reasons/menu-mismatch.html"), "{message}");
+    assert!(message.ends_with("x… See https://docs.example/docs/reference/reasons/menu-mismatch.html"), "{message}");
     assert!((980..=993).contains(&message.len()), "{}", message.len());
 }
 
