@@ -13,7 +13,7 @@ use futures::future::{Either, join_all, select};
 use serde_json::{Value, json};
 
 use crate::prometheus::Prometheus;
-use crate::support::cluster::{CRD, CRDS_FOLDER, Cluster, DEPLOY_FOLDER};
+use crate::support::cluster::{CRD, CRDS_FOLDER, Cluster, DEPLOY_FOLDER, in_each_version};
 use crate::support::{TestEnvironment, new_tenant, plan};
 
 /// How often a scene wakes its plans, so that the operator has something to do.
@@ -285,8 +285,8 @@ async fn saturated(stage: &Stage<'_>) {
 /// A plan has a value that a newer CRD allows.
 async fn undecodable(stage: &Stage<'_>) {
     let scene = Scene::with_operator(stage, &[]).await;
-    let schema = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/menu/enum";
-    let patch = json!([{ "op": "replace", "path": schema, "value": ["PremiumPlan", "GoldPlan"] }]).to_string();
+    let schema = "schema/openAPIV3Schema/properties/spec/properties/menu/enum";
+    let patch = in_each_version(&json!({ "op": "replace", "path": schema, "value": ["PremiumPlan", "GoldPlan"] }));
     scene.env.kubectl(&["patch", CRD, "--type=json", "--patch", &patch]);
     let undecodable = plan::manifest("undecodable", &plan::spec(&new_tenant(), &json!({ "menu": "GoldPlan" })));
     scene

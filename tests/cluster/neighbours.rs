@@ -93,7 +93,12 @@ impl Neighbour<'_> {
             };
             self.create_plans((0..AT_A_TIME).map(number)).await;
             let all = ListParams::default().labels("tenant=same");
-            self.plans().delete_collection(&DeleteParams::default(), &all).await.unwrap();
+            // The API server is busy, and ends a request that takes it longer than a minute.
+            self.env
+                .wait_until("the API server to delete the plans of one tenant", || async {
+                    self.plans().delete_collection(&DeleteParams::default(), &all).await.is_ok()
+                })
+                .await;
             self.env
                 .wait_until("the plans of one tenant to be deleted", || async {
                     self.plans().list_metadata(&all).await.is_ok_and(|plans| plans.items.is_empty())

@@ -1,21 +1,10 @@
 //! A newer CRD allows values that this operator does not know, and an older one lacks something that it needs.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::cluster::{CRD, CRDS_FOLDER};
+use crate::support::cluster::{CRD, CRDS_FOLDER, in_each_version};
 use crate::support::texts::log::UNDECODABLE_PLAN;
 use crate::support::{TestEnvironment, new_tenant, plan};
-
-/// A JSON patch of the CRD that changes each version. The API server refuses versions with different schemas and the same
-/// selectable fields.
-fn in_each_version(operation: &Value) -> String {
-    let operations = [0, 1].map(|version| {
-        let mut operation = operation.clone();
-        operation["path"] = json!(format!("/spec/versions/{version}/{}", operation["path"].as_str().unwrap()));
-        operation
-    });
-    json!(operations).to_string()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn undecodable_plan_does_not_stop_the_watch() {

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use control_plane::ControlPlane;
+use serde_json::{Value, json};
 
 use super::waiting::{POLL_INTERVAL, TIMEOUT};
 
@@ -57,6 +58,18 @@ impl Cluster {
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         kubectl(&self.control_plane, arguments)
     }
+}
+
+/// A JSON patch of the CRD that changes each version. The API server refuses versions with different schemas and the same
+/// selectable fields.
+#[allow(dead_code, reason = "only the cluster tests use it")]
+pub fn in_each_version(operation: &Value) -> String {
+    let operations = [0, 1].map(|version| {
+        let mut operation = operation.clone();
+        operation["path"] = json!(format!("/spec/versions/{version}/{}", operation["path"].as_str().unwrap()));
+        operation
+    });
+    json!(operations).to_string()
 }
 
 /// Installs the CRD and the manifests. Returns a kubeconfig for the operator's service account; a second installation
