@@ -39,9 +39,21 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a command that ends by itself and returns its exit code, or an error with its exit code.
+/// Runs a command to its end. It returns its exit code, or an error with its exit code.
 fn command(command: impl Future<Output = Result<u8, (String, u8)>>) -> ExitCode {
-    match in_runtime(command) {
+    // Select one crypto provider for all libraries; otherwise the first library that needs one selects it.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        return fail(&"a crypto provider is already installed", 1);
+    }
+    // One thread: the operator mostly waits. A second one would cost more for passing on work than it does.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, 1),
+    };
+    let result = runtime.block_on(command);
+    // Dropping the runtime would wait for a DNS lookup in progress.
+    runtime.shutdown_background();
+    match result {
         Ok(exit_code) => ExitCode::from(exit_code),
         Err((message, exit_code)) => fail(&message, exit_code),
     }
@@ -62,25 +74,7 @@ fn start(arguments: RunArgs) -> ExitCode {
         Ok(filter) => filter,
         Err(message) => return fail(&message, 2),
     };
-    match in_runtime(run_with_telemetry(arguments, filter)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err((message, exit_code)) => fail(&message, exit_code),
-    }
-}
-
-/// Runs a future to its end. An error has its exit code.
-fn in_runtime<T>(future: impl Future<Output = Result<T, (String, u8)>>) -> Result<T, (String, u8)> {
-    // Select one crypto provider for all libraries; otherwise the first library that needs one selects it.
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        return Err(("a crypto provider is already installed".into(), 1));
-    }
-    // One thread: the operator mostly waits. A second one would cost more for passing on work than it does.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| (error.to_string(), 1))?;
-    let result = runtime.block_on(future);
-    // Dropping the runtime would wait for a DNS lookup in progress.
-    runtime.shutdown_background();
-    result
+    command(async { run_with_telemetry(arguments, filter).await.map(|()| 0) })
 }
 
 /// Runs the operator with logs and, if the flag is set, traces. An error has its exit code.
