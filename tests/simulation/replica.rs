@@ -92,6 +92,7 @@ async fn run_process(world: &Shared, incarnation: Incarnation, elects: bool, mut
 fn dependencies(world: &Shared, incarnation: Incarnation) -> Dependencies {
     let endpoints =
         Endpoints { fic: "http://fic/fic-eri".parse().unwrap(), keystone: "http://fic/keystone/v3".parse().unwrap() };
+    // The circuit breaker opens at two failing tenants: a world of the simulation has only a few. The operator waits for ten.
     let limits = Limits { request_timeout: Duration::from_secs(5), requests_per_second: 50, failing_tenants: 2 };
     let http_client = Box::new(SimulatedHttp { world: world.clone(), incarnation });
     let client = api_server::client(world, incarnation);
