@@ -8,14 +8,16 @@
 //! instead. The next reconcile of that plan starts with such a place and takes no slot, until FIC answers it in time again.
 //! There are more places than slots, and still a limited number of both: a place costs memory and a connection.
 //!
-//! A slot that is free goes to the namespace that has the fewest, and there to the plan with the lowest ticket. So one
-//! namespace may have all, and a plan whose reconciles have begun is finished before others begin.
+//! [`queue`] decides who gets the next free slot.
 
-use std::collections::{BTreeMap, HashSet};
+mod queue;
+
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use queue::{Permit, Queue};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use crate::reconcile::ticket::Ticket;
@@ -28,33 +30,12 @@ const PLACES_PER_SLOT: u16 = 4;
 /// The slots and the places.
 pub struct Slots {
     concurrency: u16,
-    queue: Arc<Mutex<Queue>>,
+    queue: Queue,
     places: Arc<Semaphore>,
     /// How many more slots may be lent.
     loans: Arc<Semaphore>,
     /// The plans whose last request to FIC took longer than usual, by UID.
     slow: Mutex<HashSet<Box<str>>>,
-}
-
-/// Who has slots and who waits for one.
-struct Queue {
-    free: u16,
-    /// The namespaces whose reconciles have or wait for a slot.
-    namespaces: BTreeMap<Box<str>, Namespace>,
-}
-
-/// The reconciles of one namespace.
-#[derive(Default)]
-struct Namespace {
-    slots: u16,
-    /// Those that wait, in the order of their tickets.
-    waiting: BTreeMap<Ticket, oneshot::Sender<Permit>>,
-}
-
-/// The right to work. Dropping it passes it on.
-struct Permit {
-    queue: Arc<Mutex<Queue>>,
-    namespace: Box<str>,
 }
 
 /// What a reconcile has.
@@ -69,10 +50,9 @@ impl Slots {
     /// This many slots.
     #[must_use]
     pub fn new(concurrency: u16) -> Self {
-        let queue = Queue { free: concurrency, namespaces: BTreeMap::new() };
         Self {
             concurrency,
-            queue: Arc::new(Mutex::new(queue)),
+            queue: Queue::new(concurrency),
             places: Arc::new(Semaphore::new(usize::from(concurrency) * usize::from(PLACES_PER_SLOT))),
             loans: Arc::new(Semaphore::new(usize::from(concurrency / 2))),
             slow: Mutex::default(),
@@ -95,13 +75,9 @@ impl Slots {
         Some(Slot { slots: self, namespace: namespace.into(), plan: plan.into(), ticket, held })
     }
 
-    /// Waits for a slot of this namespace.
+    /// Waits for a slot.
     async fn acquire(&self, namespace: &str, ticket: Ticket) -> Held {
-        let (sender, permit) = oneshot::channel();
-        lock(&self.queue).wait(namespace, ticket, sender);
-        pass_on(&self.queue);
-        // The sender is dropped only with the queue.
-        permit.await.map_or(Held::Nothing, Held::Slot)
+        self.queue.acquire(namespace, ticket).await.map_or(Held::Nothing, Held::Slot)
     }
 
     /// A plan was deleted.
@@ -111,56 +87,6 @@ impl Slots {
 
     fn slow(&self) -> MutexGuard<'_, HashSet<Box<str>>> {
         self.slow.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Queue {
-    fn wait(&mut self, namespace: &str, ticket: Ticket, permit: oneshot::Sender<Permit>) {
-        self.namespaces.entry(namespace.into()).or_default().waiting.insert(ticket, permit);
-    }
-
-    /// Takes a free slot for the namespace that has the fewest; of several for the plan with the lowest ticket.
-    fn take(&mut self) -> Option<(Box<str>, oneshot::Sender<Permit>)> {
-        self.free.checked_sub(1)?;
-        let waiting = self.namespaces.iter_mut().filter_map(|(name, namespace)| {
-            let ticket = *namespace.waiting.first_key_value()?.0;
-            Some(((namespace.slots, ticket), name, namespace))
-        });
-        let (_, name, namespace) = waiting.min_by_key(|(rank, ..)| *rank)?;
-        let (_, permit) = namespace.waiting.pop_first()?;
-        namespace.slots += 1;
-        self.free -= 1;
-        Some((name.clone(), permit))
-    }
-
-    fn release(&mut self, name: &str) {
-        self.free += 1;
-        if let Some(namespace) = self.namespaces.get_mut(name) {
-            namespace.slots -= 1;
-            if namespace.slots == 0 && namespace.waiting.is_empty() {
-                self.namespaces.remove(name);
-            }
-        }
-    }
-}
-
-/// Gives the free slots to reconciles that wait. One that was cancelled passes its slot on.
-fn pass_on(queue: &Arc<Mutex<Queue>>) {
-    loop {
-        let next = lock(queue).take();
-        let Some((namespace, waiting)) = next else { return };
-        let _ = waiting.send(Permit { queue: Arc::clone(queue), namespace });
-    }
-}
-
-fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        lock(&self.queue).release(&self.namespace);
-        pass_on(&self.queue);
     }
 }
 
@@ -302,7 +228,7 @@ mod tests {
             slot.lend(async {}).await;
             held.push(slot);
         }
-        assert_eq!(lock(&slots.queue).free, 3, "the third one keeps its slot");
+        assert_eq!(slots.queue.free(), 3, "the third one keeps its slot");
         held.remove(0);
         assert_eq!(slots.loans.available_permits(), 1);
     }
@@ -339,39 +265,6 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_namespace_may_have_all_slots() {
-        let slots = Slots::new(3);
-        let mut taken = Vec::new();
-        while let Some(slot) = slots.begin("full", "a").now_or_never().flatten() {
-            taken.push(slot);
-        }
-        assert_eq!(taken.len(), 3);
-        drop(taken);
-        let queue = lock(&slots.queue);
-        assert_eq!((queue.free, queue.namespaces.len()), (3, 0), "all are passed on and forgotten");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_free_slot_goes_to_the_namespace_with_the_fewest_then_to_the_first_one() {
-        let slots = Slots::new(2);
-        let mut held = vec![slots.begin("full", "a").await, slots.begin("full", "a").await];
-        let mut waiting = ["full", "full", "b", "a", "b"].map(|name| Box::pin(slots.begin(name, name)));
-        let mut order = Vec::new();
-        while order.len() < waiting.len() {
-            for (number, slot) in waiting.iter_mut().enumerate() {
-                if !order.contains(&number)
-                    && let Some(slot) = slot.now_or_never()
-                {
-                    order.push(number);
-                    held.push(slot);
-                }
-            }
-            held.remove(0);
-        }
-        assert_eq!(order, [2, 0, 3, 1, 4]);
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn the_plan_with_the_lowest_ticket_goes_on_first() {
         let slots = Slots::new(2);
         let _busy = slots.begin("a", "busy").await;
@@ -387,17 +280,6 @@ mod tests {
         drop(request);
         drop(began);
         assert!(later.now_or_never().is_some());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_slot_for_a_cancelled_reconcile_is_passed_on() {
-        let slots = Slots::new(1);
-        let first = slots.begin("a", "a").await;
-        let mut cancelled = Box::pin(slots.begin("b", "b"));
-        assert!((&mut cancelled).now_or_never().is_none());
-        drop(first);
-        drop(cancelled);
-        assert!(slots.begin("c", "c").now_or_never().is_some());
     }
 
     #[tokio::test(start_paused = true)]
