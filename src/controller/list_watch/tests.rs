@@ -113,21 +113,21 @@ async fn requests_until(server: &ApiServer, count: usize) -> Vec<String> {
 async fn a_list_that_is_never_answered_ends() {
     let server = ApiServer::new(&[Answer::Never]);
     let (error, after) = first_error(&server).await;
-    assert!(matches!(error, Error::Silent(_)) && after <= LIST_LIMIT + Duration::from_secs(1), "{error} {after:?}");
+    assert!(matches!(error, Error::Silent(_)) && after <= Duration::from_secs(31), "{error} {after:?}");
     assert_eq!(requests_until(&server, 3).await, ["list", "list", "list"], "the list is begun again");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_list_whose_response_stops_in_the_middle_ends() {
     let (error, after) = first_error(&ApiServer::new(&[Answer::Freezes(vec![])])).await;
-    assert!(matches!(error, Error::Silent(_)) && after <= LIST_LIMIT + Duration::from_secs(1), "{error} {after:?}");
+    assert!(matches!(error, Error::Silent(_)) && after <= Duration::from_secs(31), "{error} {after:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_whose_start_is_never_answered_ends_and_everything_is_listed_again() {
     let server = ApiServer::new(&[list("5"), Answer::Never]);
     let (error, after) = first_error(&server).await;
-    assert!(matches!(error, Error::Silent(_)) && after <= START_LIMIT + Duration::from_secs(1), "{error} {after:?}");
+    assert!(matches!(error, Error::Silent(_)) && after <= Duration::from_secs(11), "{error} {after:?}");
     let server = ApiServer::new(&[list("5"), Answer::Never, list("6"), Answer::Never]);
     assert_eq!(requests_until(&server, 4).await, ["list", "watch 5", "list", "watch 6"]);
 }
