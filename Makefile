@@ -88,14 +88,16 @@ MUTANTS := $(CACHE)/cargo-mutants-$(MUTANTS_VERSION)/bin/cargo-mutants
 
 .PHONY: bench
 N ?= 100 1000 10000
-bench: build control-plane ## Measure 100, 1,000 and 10,000 plans (N=500 for another number): time, writes, calls, CPU, memory; takes 20 minutes
+bench: control-plane ## Measure 100, 1,000 and 10,000 plans (N=500 for another number): time, writes, calls, CPU, memory; takes 20 minutes
 	cargo build --locked --release
-	target/debug/bench $(N) --operator target/release/fic-support-operator --output tests/bench/results
+	cargo build --locked --release --package bench --package control-plane
+	target/release/bench $(N) --operator target/release/fic-support-operator --output tests/bench/results
 
 .PHONY: bench-latency
-bench-latency: build control-plane ## Measure 1,000 plans (PLANS=500 for another number) when each request to FIC takes 300 ms
+bench-latency: control-plane ## Measure 1,000 plans (PLANS=500 for another number) when each request to FIC takes 300 ms
 	cargo build --locked --release
-	target/debug/bench $(or $(PLANS),1000) --operator target/release/fic-support-operator --latency 300
+	cargo build --locked --release --package bench --package control-plane
+	target/release/bench $(or $(PLANS),1000) --operator target/release/fic-support-operator --latency 300
 
 .PHONY: profile
 profile: build control-plane ## Show where the CPU time and the memory of the operator go with 1,000 plans (PLANS=500 for another number); needs perf and heaptrack

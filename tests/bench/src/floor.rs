@@ -8,18 +8,20 @@ use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::cluster::{Cluster, EVENTS, for_each_plan, path};
+use crate::process::cpu;
 
 /// The message of a condition has about this length.
 const MESSAGE: &str = "Contract F520000000001 is active.";
 
-/// Sends the three patches and two Events of each plan, with the permissions of the operator.
-pub(crate) async fn measure(count: usize) -> Result<Duration> {
+/// Sends the three patches and two Events of each plan, with the permissions of the operator. Returns how long that takes, and
+/// the CPU time of this process.
+pub(crate) async fn measure(count: usize) -> Result<(Duration, Duration)> {
     let cluster = Cluster::start().await?;
     cluster.create_plans(count).await?;
     let client = Client::from_kubeconfig(&cluster.operator_kubeconfig)?;
-    let started = Instant::now();
+    let (started, cpu_before) = (Instant::now(), cpu("self")?);
     for_each_plan(count, async |number| write(&client, number).await).await?;
-    Ok(started.elapsed())
+    Ok((started.elapsed(), cpu("self")?.saturating_sub(cpu_before)))
 }
 
 async fn write(client: &Client, number: usize) -> Result<()> {

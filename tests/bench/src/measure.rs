@@ -30,6 +30,9 @@ pub(crate) struct Measurement {
     pub(crate) plans: usize,
     /// How long bare clients take for the writes.
     pub(crate) floor: f64,
+    /// CPU time of the bare clients per plan, in milliseconds.
+    #[serde(default)]
+    pub(crate) floor_cpu: f64,
     /// From the start of the operator until every plan is Ready.
     pub(crate) ready: f64,
     /// From the delete requests until no plan is left.
@@ -88,7 +91,7 @@ impl Measurement {
 pub(crate) async fn measure(program: &Path, plans: usize, steady: Duration) -> Result<Measurement> {
     eprintln!("{plans} plans");
     let phase = |name: &str, time: Duration| eprintln!("   {name}: {:.2} s", time.as_secs_f64());
-    let floor = floor::measure(plans).await?;
+    let (floor, floor_cpu) = floor::measure(plans).await?;
     phase("floor", floor);
 
     let cluster = Cluster::start().await?;
@@ -159,6 +162,7 @@ pub(crate) async fn measure(program: &Path, plans: usize, steady: Duration) -> R
     Ok(Measurement {
         plans,
         floor: floor.as_secs_f64(),
+        floor_cpu: floor_cpu.as_secs_f64() * 1000.0 / plans as f64,
         ready: ready.as_secs_f64(),
         gone: gone.as_secs_f64(),
         restart: restart.as_secs_f64(),

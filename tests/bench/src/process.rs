@@ -114,12 +114,7 @@ impl Operator {
 
     /// The CPU time that it has used so far.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        let stat = self.proc("stat")?;
-        let (_, fields) = stat.rsplit_once(") ").context("the name of the process")?;
-        let fields = fields.split(' ').collect::<Vec<_>>();
-        let ticks = |field: usize| fields.get(field).and_then(|ticks| ticks.parse::<f64>().ok()).context("ticks");
-        // utime and stime are the fields 14 and 15 of all, of which two precede the parenthesis.
-        Ok(Duration::from_secs_f64((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND))
+        cpu(&self.process.id().to_string())
     }
 
     /// The resident memory in bytes: now, and at the peak.
@@ -153,6 +148,16 @@ impl Drop for Operator {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The CPU time that a process has used so far; `self` is this process.
+pub(crate) fn cpu(process: &str) -> Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let (_, fields) = stat.rsplit_once(") ").context("the name of the process")?;
+    let fields = fields.split(' ').collect::<Vec<_>>();
+    let ticks = |field: usize| fields.get(field).and_then(|ticks| ticks.parse::<f64>().ok()).context("ticks");
+    // utime and stime are the fields 14 and 15 of all, of which two precede the parenthesis.
+    Ok(Duration::from_secs_f64((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND))
 }
 
 /// A field of `/proc/<pid>/status`, in bytes.

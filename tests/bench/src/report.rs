@@ -10,7 +10,7 @@ use crate::measure::{Measurement, count};
 /// A row: what it shows, and with how many digits after the point.
 type Row = (&'static str, fn(&Measurement) -> f64, usize);
 
-const ROWS: [Row; 22] = [
+const ROWS: [Row; 23] = [
     ("floor: the writes by bare clients (s)", |m| m.floor, 2),
     ("to Ready (s)", |m| m.ready, 2),
     ("to Ready ÷ (floor + 1 s of processing)", Measurement::ratio, 2),
@@ -24,6 +24,7 @@ const ROWS: [Row; 22] = [
     ("List per plan", |m| m.lists, 2),
     ("create per plan", |m| m.creates, 2),
     ("Show per plan", |m| m.shows, 2),
+    ("floor: CPU of the bare clients per plan (ms)", |m| m.floor_cpu, 2),
     ("CPU per plan, to Ready (ms)", |m| m.cpu, 2),
     ("steady: writes", |m| count(m.steady_writes), 0),
     ("steady: CPU (% of one core)", |m| m.steady_cpu, 2),
