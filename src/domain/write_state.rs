@@ -7,6 +7,17 @@ use crate::domain::facts::Uptime;
 /// write some time after it accepted it.
 pub const CONFIRMATIONS_REQUIRED: u32 = 3;
 
+/// Whether a write to the API server took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TookEffect {
+    /// It did.
+    Yes,
+    /// Its outcome is unknown.
+    Perhaps,
+    /// It was refused or not sent.
+    No,
+}
+
 /// The state of the create request of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CreateState {

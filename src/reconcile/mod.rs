@@ -39,6 +39,7 @@ use crate::domain::decide::{Facts, Requeue, Step, decide};
 use crate::domain::facts::Record;
 use crate::domain::memory::Memory;
 use crate::domain::run_state::{RunState, StepResult};
+use crate::domain::write_state::TookEffect;
 use crate::{telemetry, text};
 use context::Context;
 use error::Error;
@@ -205,13 +206,7 @@ async fn run_steps(
         let executed = execute(context, snapshot, &step);
         let result = if step.calls_fic() { slot.wait_for(executed).await } else { slot.lend(executed).await };
         effects.extend(step.effect(snapshot.version() != version));
-        if step.opens_record() && may_be_written(&result) {
-            memory.mark_record_open();
-        }
-        // An adoption whose outcome is unknown is not assumed: the contract may belong to somebody else.
-        if let (Ok(_), Some(id)) = (&result, step.records_contract()) {
-            memory.mark_owned(id);
-        }
+        step.remember(memory, took_effect(&result));
         if let Some(result) = result? {
             learn(context, snapshot, memory, &mut run, &result);
         }
@@ -270,12 +265,13 @@ fn log_decision(snapshot: &PlanSnapshot, effects: &[&str]) {
     );
 }
 
-/// Whether a write took effect, or may have.
-fn may_be_written(result: &Result<Option<StepResult>, Error>) -> bool {
+/// Whether a step that writes took effect.
+fn took_effect(result: &Result<Option<StepResult>, Error>) -> TookEffect {
     match result {
-        Ok(Some(StepResult::WriteRefused(_))) => false,
-        Ok(_) => true,
-        Err(error) => error.leaves_in_doubt(),
+        Ok(Some(StepResult::WriteRefused(_))) => TookEffect::No,
+        Ok(_) => TookEffect::Yes,
+        Err(error) if error.leaves_in_doubt() => TookEffect::Perhaps,
+        Err(_) => TookEffect::No,
     }
 }
 

@@ -211,6 +211,22 @@ async fn a_plan_that_is_gone_or_recreated_may_send_nothing() {
     assert!(!may_send("second"));
 }
 
+#[test]
+fn a_conflict_and_a_refusal_are_certain_and_a_lost_response_is_not() {
+    let lost = || Error::from(kube::Error::Service("connection reset".into()));
+    for (result, expected) in [
+        (Ok(Some(StepResult::RecordOpened)), TookEffect::Yes),
+        (Ok(None), TookEffect::Yes),
+        (Ok(Some(StepResult::WriteRefused("no".into()))), TookEffect::No),
+        (Err(Error::Conflict), TookEffect::No),
+        (Err(Error::Gone), TookEffect::No),
+        (Err(Error::NotLeader), TookEffect::No),
+        (Err(lost()), TookEffect::Perhaps),
+    ] {
+        assert_eq!(took_effect(&result), expected, "{result:?}");
+    }
+}
+
 /// The operator of another shard may still act on it. Without shards the predecessor of this process has ended.
 #[tokio::test]
 async fn an_operator_of_a_shard_waits_before_it_acts_on_a_record_that_it_finds() {

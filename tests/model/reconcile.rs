@@ -5,7 +5,7 @@ use std::time::Duration;
 use fic_support_operator::domain::decide::{Command, Facts, Query, Step, decide};
 use fic_support_operator::domain::memory::Memory;
 use fic_support_operator::domain::run_state::RunState;
-use fic_support_operator::domain::write_state::{CONFIRMATIONS_REQUIRED, CreateState};
+use fic_support_operator::domain::write_state::{CONFIRMATIONS_REQUIRED, CreateState, TookEffect};
 
 use crate::budget::Budget;
 use crate::effects::{Fault, StepOutcome};
@@ -264,14 +264,13 @@ impl ModelState {
         let before = reconcile.plan.clone();
         let outcome = next.execute(number, &mut reconcile, step, fault)?;
         let plan = &mut next.plans[number];
-        let may_be_written = fault == Fault::ResponseLost || matches!(outcome, StepOutcome::Continues(_));
-        if may_be_written && let Some(memory) = &mut plan.memory {
-            if step.opens_record() {
-                memory.mark_record_open();
-            }
-            if let (StepOutcome::Continues(_), Some(id)) = (&outcome, step.records_contract()) {
-                memory.mark_owned(id);
-            }
+        let took_effect = match outcome {
+            StepOutcome::Continues(_) => TookEffect::Yes,
+            StepOutcome::Ended if fault == Fault::ResponseLost => TookEffect::Perhaps,
+            StepOutcome::Ended => TookEffect::No,
+        };
+        if let Some(memory) = &mut plan.memory {
+            step.remember(memory, took_effect);
         }
         if plan.object.is_none() {
             plan.remove();

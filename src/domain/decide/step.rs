@@ -6,7 +6,9 @@ use strum::IntoStaticStr;
 
 use crate::domain::contract::{Contract, ContractId};
 use crate::domain::facts::Uptime;
+use crate::domain::memory::Memory;
 use crate::domain::ready_state::ReadyState;
+use crate::domain::write_state::TookEffect;
 
 /// The next step of a reconcile.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -168,9 +170,26 @@ pub enum Requeue {
 }
 
 impl Step {
+    /// The step was executed. The memory keeps what it made of the record.
+    ///
+    /// A write that had no effect opens no record: one that appears then is from another process. An adoption whose outcome is
+    /// unknown is not assumed: the contract may belong to somebody else.
+    pub fn remember(&self, memory: &mut Memory, took_effect: TookEffect) {
+        let (may_have_effect, has_effect) = match took_effect {
+            TookEffect::Yes => (true, true),
+            TookEffect::Perhaps => (true, false),
+            TookEffect::No => (false, false),
+        };
+        if self.opens_record() && may_have_effect {
+            memory.mark_record_open();
+        }
+        if let Some(id) = self.records_contract().filter(|_| has_effect) {
+            memory.mark_owned(id);
+        }
+    }
+
     /// The contract that the step records as the plan's own.
-    #[must_use]
-    pub fn records_contract(&self) -> Option<&ContractId> {
+    fn records_contract(&self) -> Option<&ContractId> {
         match self {
             Self::Report(status) | Self::Done { status: Some(status), .. } => match &status.record {
                 RecordChange::Purchased(id) | RecordChange::Adopted(id) => Some(id),
@@ -181,8 +200,7 @@ impl Step {
     }
 
     /// Whether the step leaves the plan with an open record.
-    #[must_use]
-    pub fn opens_record(&self) -> bool {
+    fn opens_record(&self) -> bool {
         match self {
             Self::Command(Command::OpenRecord) => true,
             Self::Report(status) | Self::Done { status: Some(status), .. } => match status.record {

@@ -27,7 +27,7 @@ use crate::domain::error::WriteOutcome;
 use crate::domain::facts::{Marks, Reported};
 use crate::domain::ready_state::{AbolishProgress, LossCause};
 use crate::domain::run_state::{Recreation, StepResult};
-use crate::domain::write_state::{CONFIRMATIONS_REQUIRED, DeleteState};
+use crate::domain::write_state::{CONFIRMATIONS_REQUIRED, DeleteState, TookEffect};
 
 const NOW: Duration = Duration::from_secs(100_000);
 

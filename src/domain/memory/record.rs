@@ -59,8 +59,7 @@ impl Memory {
         self.foreign_until = Some(now.saturating_add(settings.lease_duration));
     }
 
-    /// The operator wrote an open record, or does not know whether that write took effect. A write that certainly had
-    /// no effect does not count: a record that appears then is from another process.
+    /// The operator wrote an open record, or does not know whether that write took effect.
     pub fn mark_record_open(&mut self) {
         self.record_opened = true;
         self.owned = None;

@@ -181,6 +181,19 @@ fn a_plan_that_watched_a_contract_opens_a_record_before_it_buys() {
 }
 
 #[test]
+fn a_write_that_had_no_effect_opens_no_record_and_an_adoption_of_unknown_outcome_is_not_assumed() {
+    let adopts = Step::Report(StatusChange::new(ReadyState::Preparing).with_record(RecordChange::Adopted(other())));
+    for (took_effect, opened, adopted) in
+        [(TookEffect::Yes, true, Some(other())), (TookEffect::Perhaps, true, None), (TookEffect::No, false, None)]
+    {
+        let opens = Case::new().memory(|memory| Step::Command(Command::OpenRecord).remember(memory, took_effect));
+        assert_eq!(opens.memory.record_opened, opened, "{took_effect:?}");
+        let adopts = Case::new().memory(|memory| adopts.remember(memory, took_effect));
+        assert_eq!((adopts.memory.owned, adopts.memory.record_opened), (adopted, false), "{took_effect:?}");
+    }
+}
+
+#[test]
 fn nothing_is_concluded_from_a_record_while_another_process_may_act_on_it() {
     let until = NOW + Duration::from_secs(15);
     let mut case = Case::open();
