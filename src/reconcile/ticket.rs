@@ -37,6 +37,14 @@ impl Tickets {
 mod tests {
     use super::*;
 
+    impl Ticket {
+        /// The next ticket of all tests.
+        pub(in crate::reconcile) fn next() -> Self {
+            static TICKETS: Tickets = Tickets(AtomicU64::new(0));
+            TICKETS.take(None, Duration::ZERO)
+        }
+    }
+
     #[test]
     fn a_plan_keeps_its_ticket_until_it_expires() {
         let tickets = Tickets::default();

@@ -175,16 +175,13 @@ impl Step {
     /// A write that had no effect opens no record: one that appears then is from another process. An adoption whose outcome is
     /// unknown is not assumed: the contract may belong to somebody else.
     pub fn remember(&self, memory: &mut Memory, took_effect: TookEffect) {
-        let (may_have_effect, has_effect) = match took_effect {
-            TookEffect::Yes => (true, true),
-            TookEffect::Perhaps => (true, false),
-            TookEffect::No => (false, false),
-        };
-        if self.opens_record() && may_have_effect {
-            memory.mark_record_open();
+        match (took_effect, self.records_contract()) {
+            (TookEffect::No, _) => return,
+            (TookEffect::Yes, Some(id)) => memory.mark_owned(id),
+            (TookEffect::Yes, None) | (TookEffect::Perhaps, _) => {}
         }
-        if let Some(id) = self.records_contract().filter(|_| has_effect) {
-            memory.mark_owned(id);
+        if self.opens_record() {
+            memory.mark_record_open();
         }
     }
 

@@ -141,19 +141,16 @@ impl Slot<'_> {
 #[cfg(test)]
 mod tests {
     use std::future::pending;
-    use std::sync::LazyLock;
 
     use futures::FutureExt;
     use tokio::time::{Instant, timeout};
 
     use super::*;
-    use crate::reconcile::ticket::Tickets;
 
     impl Slots {
         /// Waits for a slot for the next plan.
         async fn begin(&self, namespace: &str, plan: &str) -> Option<Slot<'_>> {
-            static TICKETS: LazyLock<Tickets> = LazyLock::new(Tickets::default);
-            self.take(namespace, plan, TICKETS.take(None, Duration::ZERO)).await
+            self.take(namespace, plan, Ticket::next()).await
         }
     }
 

@@ -99,13 +99,9 @@ impl Drop for Permit {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::LazyLock;
-    use std::time::Duration;
-
     use futures::FutureExt;
 
     use super::*;
-    use crate::reconcile::ticket::Tickets;
 
     impl Queue {
         /// The number of free slots.
@@ -115,8 +111,7 @@ mod tests {
 
         /// Waits for a slot with the next ticket.
         async fn begin(&self, namespace: &str) -> Option<Permit> {
-            static TICKETS: LazyLock<Tickets> = LazyLock::new(Tickets::default);
-            self.acquire(namespace, TICKETS.take(None, Duration::ZERO)).await
+            self.acquire(namespace, Ticket::next()).await
         }
     }
 
