@@ -28,9 +28,9 @@ enum Cached {
 
 impl Cached {
     /// The token, if it need not be renewed, or why a new one is needed.
-    fn valid(&self) -> Result<&Token, TokenCause> {
+    fn valid(&self, now: Instant) -> Result<&Token, TokenCause> {
         match self {
-            Self::Token(token) if token.renew_at > Instant::now() => Ok(token),
+            Self::Token(token) if token.renew_at > now => Ok(token),
             Self::Token(_) => Err(TokenCause::Expiring),
             Self::Nothing => Err(TokenCause::First),
             Self::Refused => Err(TokenCause::Refused),
@@ -64,7 +64,7 @@ impl TokenCache {
     {
         let slot = self.slot(access);
         let mut cached = slot.lock().await;
-        let cause = match cached.valid() {
+        let cause = match cached.valid(Instant::now()) {
             Ok(token) => return Ok(token.value.clone()),
             Err(cause) => cause,
         };
@@ -85,13 +85,15 @@ impl TokenCache {
 
     /// The number of tokens that are valid. A call that signs in for a token counts as one.
     pub(super) fn valid(&self) -> usize {
-        self.lock().by_key.values().filter(|slot| is_in_use(slot)).count()
+        let now = Instant::now();
+        self.lock().by_key.values().filter(|slot| is_in_use(slot, now)).count()
     }
 
     fn slot(&self, access: &Access) -> Slot {
         let mut slots = self.lock();
         if slots.by_key.len() > slots.clean_up_at.max(64) {
-            slots.by_key.retain(|_, slot| is_in_use(slot));
+            let now = Instant::now();
+            slots.by_key.retain(|_, slot| is_in_use(slot, now));
             slots.clean_up_at = slots.by_key.len() * 2;
         }
         Arc::clone(slots.by_key.entry((access.credentials.fingerprint, access.tenant.clone())).or_default())
@@ -103,8 +105,8 @@ impl TokenCache {
 }
 
 /// Whether a call has locked the slot, or it has a valid token.
-fn is_in_use(slot: &Slot) -> bool {
-    slot.try_lock().map_or(true, |cached| cached.valid().is_ok())
+fn is_in_use(slot: &Slot, now: Instant) -> bool {
+    slot.try_lock().map_or(true, |cached| cached.valid(now).is_ok())
 }
 
 #[cfg(test)]

@@ -219,10 +219,13 @@ impl Collector for PlanMetrics {
         )?;
 
         // The same plans at each scrape: those that are not Ready for the longest time.
-        summary.not_ready.sort_unstable();
         let limit = self.series.not_ready_limit;
         let dropped = summary.not_ready.len().saturating_sub(limit);
-        summary.not_ready.truncate(limit);
+        if dropped > 0 {
+            summary.not_ready.select_nth_unstable(limit);
+            summary.not_ready.truncate(limit);
+        }
+        summary.not_ready.sort_unstable();
         if !summary.not_ready.is_empty() {
             let mut not_ready = encoder.encode_descriptor(
                 "plan_not_ready_since_timestamp",

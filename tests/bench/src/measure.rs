@@ -147,7 +147,7 @@ pub(crate) async fn measure(program: &Path, plans: usize, steady: Duration) -> R
     operator.wait_until_synced().await?;
     let started = Instant::now();
     cluster.delete_plans(plans).await?;
-    operator.wait_for_none().await?;
+    operator.wait_for_none(plans).await?;
     let gone = started.elapsed();
     phase("to gone", gone);
     ensure!(cluster.plans().await?.0 == 0, "the metrics of the operator are wrong: a plan is left");

@@ -16,8 +16,10 @@ use crate::cluster::Cluster;
 const TICKS_PER_SECOND: f64 = 100.0;
 /// How long anything may take.
 const TIMEOUT: Duration = Duration::from_mins(30);
-/// How often the metrics are read.
+/// How often a condition is checked.
 const INTERVAL: Duration = Duration::from_millis(50);
+/// How much longer that takes for each plan. To read the metrics costs the operator time for each plan.
+const INTERVAL_PER_PLAN: Duration = Duration::from_micros(50);
 /// How often progress is printed.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -52,7 +54,7 @@ impl Operator {
 
     /// Waits until the caches are synced. Before that a leader is not ready.
     pub(crate) async fn wait_until_synced(&mut self) -> Result<()> {
-        self.wait("the caches are synced", async |operator| {
+        self.wait("the caches are synced", INTERVAL, async |operator| {
             Ok(std::fs::read_to_string(&operator.log)?.contains("the caches are synced").then_some(()))
         })
         .await
@@ -60,18 +62,25 @@ impl Operator {
 
     /// Waits until so many plans are active.
     pub(crate) async fn wait_for_active(&mut self, count: usize) -> Result<()> {
-        self.wait_for_plans("to Ready", |(_, active)| (active == count, format!("{active} of {count} plans"))).await
+        self.wait_for_plans("to Ready", count, |(_, active)| (active == count, format!("{active} of {count} plans")))
+            .await
     }
 
-    /// Waits until no plan is left.
-    pub(crate) async fn wait_for_none(&mut self) -> Result<()> {
-        self.wait_for_plans("to gone", |(all, _)| (all == 0, format!("{all} plans left"))).await
+    /// Waits until none of so many plans is left.
+    pub(crate) async fn wait_for_none(&mut self, count: usize) -> Result<()> {
+        self.wait_for_plans("to gone", count, |(all, _)| (all == 0, format!("{all} plans left"))).await
     }
 
     /// `judge` gets the number of plans, and how many of them are active. It says whether that is enough, in words too.
-    async fn wait_for_plans(&mut self, what: &str, judge: impl Fn((usize, usize)) -> (bool, String)) -> Result<()> {
+    async fn wait_for_plans(
+        &mut self,
+        what: &str,
+        count: usize,
+        judge: impl Fn((usize, usize)) -> (bool, String),
+    ) -> Result<()> {
         let mut reported = Instant::now();
-        self.wait(what, async |operator| {
+        let interval = INTERVAL.max(INTERVAL_PER_PLAN * u32::try_from(count)?);
+        self.wait(what, interval, async |operator| {
             let (reached, progress) = judge(operator.plans().await.unwrap_or((usize::MAX, 0)));
             if !reached && reported.elapsed() > PROGRESS_INTERVAL {
                 reported = Instant::now();
@@ -96,7 +105,12 @@ impl Operator {
         Ok((all, active))
     }
 
-    async fn wait(&mut self, what: &str, mut reached: impl AsyncFnMut(&Self) -> Result<Option<()>>) -> Result<()> {
+    async fn wait(
+        &mut self,
+        what: &str,
+        interval: Duration,
+        mut reached: impl AsyncFnMut(&Self) -> Result<Option<()>>,
+    ) -> Result<()> {
         let deadline = Instant::now() + TIMEOUT;
         while reached(self).await?.is_none() {
             if let Some(status) = self.process.try_wait()? {
@@ -107,7 +121,7 @@ impl Operator {
             if Instant::now() > deadline {
                 bail!("timed out waiting: {what}");
             }
-            sleep(INTERVAL).await;
+            sleep(interval).await;
         }
         Ok(())
     }
