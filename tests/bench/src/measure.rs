@@ -28,8 +28,11 @@ const DEFAULT_CONCURRENCY: f64 = 64.0;
 pub(crate) struct Measurement {
     /// The number of plans.
     pub(crate) plans: usize,
-    /// How long bare clients take for the writes.
+    /// How long bare clients take for the writes: the mean of a run before and one after.
     pub(crate) floor: f64,
+    /// The run after ÷ the run before.
+    #[serde(default)]
+    pub(crate) floor_change: f64,
     /// CPU time of the bare clients per plan, in milliseconds.
     #[serde(default)]
     pub(crate) floor_cpu: f64,
@@ -86,18 +89,17 @@ impl Measurement {
     }
 }
 
-/// Measures the floor and the operator with a number of plans, each on a control plane of its own.
+/// Measures the operator with a number of plans, and the floor before and after it: the speed of a machine changes. Each
+/// is on a control plane of its own.
 #[expect(clippy::cast_precision_loss, reason = "all numbers are small")]
 pub(crate) async fn measure(program: &Path, plans: usize, steady: Duration) -> Result<Measurement> {
     eprintln!("{plans} plans");
     let phase = |name: &str, time: Duration| eprintln!("   {name}: {:.2} s", time.as_secs_f64());
-    let (floor, floor_cpu) = floor::measure(plans).await?;
-    phase("floor", floor);
+    let (floor_before, floor_cpu_before) = floor::measure(plans).await?;
+    phase("floor", floor_before);
 
     let cluster = Cluster::start().await?;
-    let processing_ms = u64::try_from(PROCESSING.as_millis()).unwrap_or(u64::MAX);
-    let simulator =
-        Simulator::start(([127, 0, 0, 1], 0).into(), Settings { processing_ms, ..Settings::default() }).await?;
+    let simulator = start_fic(0).await?;
     let unlimited = ["--fic-requests-per-second=0".to_owned(), format!("--poll-interval={}s", PROCESSING.as_secs())];
     let start = |flags: &[String]| Operator::start(program, &cluster, &simulator, flags);
     let fic = || Counts::of_fic(&simulator.log());
@@ -155,14 +157,20 @@ pub(crate) async fn measure(program: &Path, plans: usize, steady: Duration) -> R
     let (gone_memory, _) = operator.memory()?;
     operator.stop()?;
 
+    drop(cluster);
+    let (floor_after, floor_cpu_after) = floor::measure(plans).await?;
+    phase("floor", floor_after);
+
     let each = |number: u64| count(number) / plans as f64;
+    let each_cpu = |time: Duration| time.as_secs_f64() * 1000.0 / plans as f64;
     let mebibytes = |bytes: u64| count(bytes) / f64::from(1 << 20);
     let plan_writes = requests.get("PATCH premiumsupportplans") + requests.get("PATCH premiumsupportplans/status");
     let (events, secret_writes) = (requests.get("POST events"), requests.get("PATCH secrets"));
     Ok(Measurement {
         plans,
-        floor: floor.as_secs_f64(),
-        floor_cpu: floor_cpu.as_secs_f64() * 1000.0 / plans as f64,
+        floor: (floor_before + floor_after).as_secs_f64() / 2.0,
+        floor_change: floor_after.as_secs_f64() / floor_before.as_secs_f64(),
+        floor_cpu: each_cpu((floor_cpu_before + floor_cpu_after) / 2),
         ready: ready.as_secs_f64(),
         gone: gone.as_secs_f64(),
         restart: restart.as_secs_f64(),
@@ -174,7 +182,7 @@ pub(crate) async fn measure(program: &Path, plans: usize, steady: Duration) -> R
         lists: each(calls.get("List")),
         creates: each(calls.get("Create")),
         shows: each(calls.get("Show")),
-        cpu: cpu.as_secs_f64() * 1000.0 / plans as f64,
+        cpu: each_cpu(cpu),
         steady_writes,
         steady_cpu,
         restart_writes,
@@ -187,12 +195,18 @@ pub(crate) async fn measure(program: &Path, plans: usize, steady: Duration) -> R
     })
 }
 
+/// A simulated FIC that processes each create and delete for the same time.
+async fn start_fic(latency_ms: u64) -> Result<Simulator> {
+    let processing_ms = u64::try_from(PROCESSING.as_millis())?;
+    let settings = Settings { processing_ms, latency_ms, ..Settings::default() };
+    Ok(Simulator::start(([127, 0, 0, 1], 0).into(), settings).await?)
+}
+
 /// The time to Ready when each request to FIC takes long, as a multiple of what the requests alone take if as many as
 /// possible are under way.
 pub(crate) async fn with_latency(program: &Path, plans: usize, latency_ms: u64) -> Result<f64> {
     let cluster = Cluster::start().await?;
-    let simulator =
-        Simulator::start(([127, 0, 0, 1], 0).into(), Settings { latency_ms, ..Settings::default() }).await?;
+    let simulator = start_fic(latency_ms).await?;
     cluster.create_plans(plans).await?;
     let started = Instant::now();
     let flags = ["--fic-requests-per-second=0".to_owned(), "--poll-interval=1s".to_owned()];

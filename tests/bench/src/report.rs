@@ -10,8 +10,9 @@ use crate::measure::{Measurement, count};
 /// A row: what it shows, and with how many digits after the point.
 type Row = (&'static str, fn(&Measurement) -> f64, usize);
 
-const ROWS: [Row; 23] = [
+const ROWS: [Row; 24] = [
     ("floor: the writes by bare clients (s)", |m| m.floor, 2),
+    ("floor: the run after ÷ the run before", |m| m.floor_change, 2),
     ("to Ready (s)", |m| m.ready, 2),
     ("to Ready ÷ (floor + 1 s of processing)", Measurement::ratio, 2),
     ("restart, until the caches are synced (s)", |m| m.restart, 2),
