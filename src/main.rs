@@ -12,13 +12,14 @@ use fic_support_operator::report;
 use fic_support_operator::run;
 use fic_support_operator::telemetry::{self, Exporter};
 use tracing::Subscriber;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt};
 
-/// Turns off a log target of kube whose messages contain whole responses, see [`log_filter`].
-const RESPONSES_OFF: &str = "kube_client::client=off";
+/// A log target of kube whose messages contain whole responses, see [`log_filter`].
+const RESPONSES: &str = "kube_client::client";
 
 fn main() -> ExitCode {
     let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
@@ -78,7 +79,7 @@ fn start(arguments: RunArgs) -> ExitCode {
 }
 
 /// Runs the operator with logs and, if the flag is set, traces. An error has its exit code.
-async fn run_with_telemetry(arguments: RunArgs, filter: EnvFilter) -> Result<(), (String, u8)> {
+async fn run_with_telemetry(arguments: RunArgs, filter: Targets) -> Result<(), (String, u8)> {
     let exporter = arguments.otlp_endpoint.as_ref().map(|endpoint| {
         Exporter::new(endpoint, arguments.fic.root_certificates.clone(), Proxies::from_env())
             .map_err(|error| (error.to_string(), 1))
@@ -92,7 +93,7 @@ async fn run_with_telemetry(arguments: RunArgs, filter: EnvFilter) -> Result<(),
     result.map_err(|error| (error.to_string(), error.exit_code()))
 }
 
-fn set_up_logging(format: LogFormat, filter: EnvFilter, exporter: Option<&Exporter>) {
+fn set_up_logging(format: LogFormat, filter: Targets, exporter: Option<&Exporter>) {
     let registry = tracing_subscriber::registry();
     match exporter {
         // One filter for all costs less than one for each layer.
@@ -116,14 +117,16 @@ where
 /// The filter for log lines. It always excludes kube's own message about a response that it cannot decode: that message
 /// contains the whole response, which may be a Secret. The operator logs the same error without the response. The spans
 /// of traces are not part of log lines.
-fn log_filter(directives: &str) -> Result<EnvFilter, String> {
+fn log_filter(directives: &str) -> Result<Targets, String> {
     let directives = if directives.is_empty() { "info" } else { directives };
-    let filter = EnvFilter::try_new(directives)
-        .map_err(|error| format!("RUST_LOG {directives:?} is not valid: {error}; use a level such as info or debug"))?;
-    let spans_off = format!("{}=off", telemetry::TARGET);
-    [RESPONSES_OFF, &spans_off].into_iter().try_fold(filter, |filter, directive| {
-        Ok(filter.add_directive(directive.parse().map_err(|error| format!("{directive}: {error}"))?))
-    })
+    let invalid = |error: &dyn Display| {
+        format!("RUST_LOG {directives:?} is not valid: {error}; use a level such as info or debug")
+    };
+    if directives.contains('[') {
+        return Err(invalid(&"log lines cannot be filtered by span"));
+    }
+    let filter = directives.parse::<Targets>().map_err(|error| invalid(&error))?;
+    Ok(filter.with_targets([RESPONSES, telemetry::TARGET].map(|target| (target, LevelFilter::OFF))))
 }
 
 fn fail(error: &dyn Display, exit_code: u8) -> ExitCode {
@@ -155,8 +158,9 @@ mod tests {
     fn logged(directives: &str) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let log = fmt().with_env_filter(log_filter(directives).expect("valid directives"));
-        tracing::subscriber::with_default(log.with_writer(move || writer.clone()).finish(), || {
+        let filter = log_filter(directives).expect("valid directives");
+        let log = tracing_subscriber::registry().with(filter).with(fmt::layer().with_writer(move || writer.clone()));
+        tracing::subscriber::with_default(log, || {
             tracing::warn!(target: "kube_client::client", "a whole response");
             tracing::info!(target: "fic_support_operator::leader_election", "acquired the lease");
         });
@@ -178,7 +182,9 @@ mod tests {
 
     #[test]
     fn invalid_log_level_is_an_error_that_names_it() {
-        let error = log_filter("fic=loud").expect_err("loud is not a level");
-        assert!(error.contains("RUST_LOG") && error.contains("fic=loud"), "{error}");
+        for directives in ["fic=loud", "info,[reconcile]=debug"] {
+            let error = log_filter(directives).expect_err("it is not a level");
+            assert!(error.contains("RUST_LOG") && error.contains(directives), "{error}");
+        }
     }
 }
