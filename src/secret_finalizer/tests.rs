@@ -1,9 +1,10 @@
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use kube::client::Body;
 use kube::runtime::reflector;
 use serde_json::json;
 
 use super::release::Outcome;
+use super::worker::release;
 use super::*;
 use crate::api::plan::{CONTRACT_FINALIZER, OWNER_UID, PremiumSupportPlan};
 use crate::index::metrics::PlanMetrics;
@@ -42,19 +43,17 @@ struct Fixture {
 impl Fixture {
     fn new(secret_version: u32) -> Self {
         let no_server = tower::service_fn(|_: Request<Body>| async {
-            Err::<Response<Body>, _>(std::io::Error::other("these tests send no requests"))
+            Err::<Response<Body>, _>(std::io::Error::other("this test sends no requests"))
         });
+        Self::with(Client::new(no_server, "default"), secret_version)
+    }
+
+    fn with(client: Client, secret_version: u32) -> Self {
         let (triggers, queues) = Triggers::new();
         let index = Arc::new(Index::new(&PlanMetrics::default()));
         let (reader, cache) = reflector::store();
-        let finalizer = SecretFinalizer::new(
-            Client::new(no_server, "default"),
-            reader,
-            index,
-            Leadership::Always,
-            triggers,
-            KubernetesMetrics::default(),
-        );
+        let finalizer =
+            SecretFinalizer::new(client, reader, index, Leadership::Always, triggers, KubernetesMetrics::default());
         let mut fixture = Self { finalizer, queues, cache };
         fixture.cache_secret(secret_version);
         fixture.update(&plan(1, false));
@@ -215,4 +214,38 @@ async fn a_recreated_secret_is_another_secret() {
     fixture.end_release(Outcome::Unknown);
     fixture.finalizer.secret_deleted(&keys().1);
     assert!(fixture.finalizer.is_present(&secret(5)));
+}
+
+/// An API server with these plans, which accepts each write.
+fn server(plans: Vec<PremiumSupportPlan>) -> Client {
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let body = match *request.method() {
+            Method::GET => json!({ "metadata": {}, "items": plans }),
+            _ => json!(secret(9)),
+        };
+        async move { Response::builder().body(Body::from(body.to_string().into_bytes())) }
+    });
+    Client::new(service, "default")
+}
+
+#[tokio::test]
+async fn a_secret_stays_while_a_plan_of_another_shard_uses_it_or_may_begin_to() {
+    let deleted = || {
+        let mut deleted = secret(1);
+        deleted.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).ok();
+        deleted
+    };
+    let released = Outcome::Released(Some(9));
+    // The index knows version 1 of the plan, without a record. Another version is that of another shard.
+    for (plans, secret, expected) in [
+        (vec![], secret(1), released),
+        (vec![plan(1, false)], secret(1), released),
+        (vec![plan(2, false)], secret(1), Outcome::NotSent),
+        (vec![plan(2, false)], deleted(), released),
+        (vec![plan(2, true)], secret(1), Outcome::InUse),
+        (vec![plan(2, true)], deleted(), Outcome::InUse),
+    ] {
+        let fixture = Fixture::with(server(plans.clone()), 1);
+        assert_eq!(release(&fixture.finalizer, &keys().1, &secret, true).await, expected, "{plans:?} {secret:?}");
+    }
 }

@@ -69,7 +69,12 @@ pub async fn run(finalizer: Arc<SecretFinalizer>, mut queue: UnboundedReceiver<O
 }
 
 /// Removes the finalizer, unless a plan of another shard uses the Secret.
-async fn release(finalizer: &SecretFinalizer, key: &ObjectKey, secret: &CredentialsSecret, is_shard: bool) -> Outcome {
+pub(super) async fn release(
+    finalizer: &SecretFinalizer,
+    key: &ObjectKey,
+    secret: &CredentialsSecret,
+    is_shard: bool,
+) -> Outcome {
     if is_shard {
         let is_deleting = secret.metadata.deletion_timestamp.is_some();
         match finalizer.use_by_any(key).await {

@@ -267,7 +267,7 @@ mod tests {
         let _busy = slots.begin("a", "busy").await;
         let mut began = slots.begin("a", "a").await.expect("a slot");
         began.lend(async {}).await;
-        let held = slots.begin("a", "b").await;
+        let held = slots.begin("a", "b").now_or_never().flatten().expect("the slot of the first one");
         let mut later = Box::pin(slots.begin("a", "c"));
         assert!((&mut later).now_or_never().is_none());
         let mut request = Box::pin(began.wait_for(pending::<()>()));
