@@ -237,15 +237,15 @@ async fn a_secret_stays_while_a_plan_of_another_shard_uses_it_or_may_begin_to() 
     };
     let released = Outcome::Released(Some(9));
     // The index knows version 1 of the plan, without a record. Another version is that of another shard.
-    for (plans, secret, expected) in [
-        (vec![], secret(1), released),
-        (vec![plan(1, false)], secret(1), released),
-        (vec![plan(2, false)], secret(1), Outcome::NotSent),
-        (vec![plan(2, false)], deleted(), released),
-        (vec![plan(2, true)], secret(1), Outcome::InUse),
-        (vec![plan(2, true)], deleted(), Outcome::InUse),
+    for (what, plans, secret, expected) in [
+        ("no plan", vec![], secret(1), released),
+        ("a plan of this shard without a record", vec![plan(1, false)], secret(1), released),
+        ("a plan of another shard without a record", vec![plan(2, false)], secret(1), Outcome::NotSent),
+        ("the Secret is being deleted", vec![plan(2, false)], deleted(), released),
+        ("a plan of another shard with a record", vec![plan(2, true)], secret(1), Outcome::InUse),
+        ("it has a record, and the Secret is being deleted", vec![plan(2, true)], deleted(), Outcome::InUse),
     ] {
-        let fixture = Fixture::with(server(plans.clone()), 1);
-        assert_eq!(release(&fixture.finalizer, &keys().1, &secret, true).await, expected, "{plans:?} {secret:?}");
+        let fixture = Fixture::with(server(plans), 1);
+        assert_eq!(release(&fixture.finalizer, &keys().1, &secret, true).await, expected, "{what}");
     }
 }
