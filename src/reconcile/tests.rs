@@ -17,7 +17,7 @@ use super::slots::Slots;
 use super::state::PlanStates;
 use super::*;
 use crate::api::key::ObjectKey;
-use crate::api::plan::{CONTRACT_FINALIZER, OWNER_UID};
+use crate::api::plan::{CONTRACT_FINALIZER, OWNER_UID, RECONCILE_REQUESTED_AT};
 use crate::clock::Clock;
 use crate::domain::facts::Settings;
 use crate::fic::http::{HttpClient, TransportError};
@@ -159,6 +159,23 @@ async fn the_state_of_a_plan_ends_with_the_plan() {
     let metadata = json!({ "metadata": { "deletionTimestamp": "2026-01-01T00:00:00Z" } });
     fixture.context.plan_watched(&changed("second", 3, &metadata));
     assert!(!fixture.has_state("second"));
+}
+
+/// A user changes an annotation 100 times a second.
+#[tokio::test(start_paused = true)]
+async fn changes_trigger_a_reconcile_at_most_once_a_second() {
+    let fixture = Fixture::new();
+    let mut starts = Vec::new();
+    for version in 1..=300 {
+        let mut changed = plan("first", version);
+        changed.metadata.annotations = Some([(RECONCILE_REQUESTED_AT.into(), version.to_string())].into());
+        fixture.reconcile(&changed).await;
+        starts.push(fixture.context.states.get("first").expect("its state").started_at);
+        tokio::time::advance(Duration::from_millis(10)).await;
+    }
+    starts.dedup();
+    let expected = [0, 1, 2].map(|seconds| starts[0] + Duration::from_secs(seconds));
+    assert_eq!(starts, expected, "a change every 10 ms");
 }
 
 /// While the operator lists, a plan is deleted and another one of the same name is created: no event shows the deletion.
