@@ -100,7 +100,7 @@ pub(crate) async fn measure(program: &Path, plans: usize, steady: Duration) -> R
 
     let cluster = Cluster::start().await?;
     let simulator = start_fic(0).await?;
-    let unlimited = ["--fic-requests-per-second=0".to_owned(), format!("--poll-interval={}s", PROCESSING.as_secs())];
+    let unlimited = unlimited();
     let start = |flags: &[String]| Operator::start(program, &cluster, &simulator, flags);
     let fic = || Counts::of_fic(&simulator.log());
 
@@ -195,6 +195,11 @@ pub(crate) async fn measure(program: &Path, plans: usize, steady: Duration) -> R
     })
 }
 
+/// The flags of an operator without a rate limit, which polls as soon as FIC has processed a request.
+fn unlimited() -> [String; 2] {
+    ["--fic-requests-per-second=0".to_owned(), format!("--poll-interval={}s", PROCESSING.as_secs())]
+}
+
 /// A simulated FIC that processes each create and delete for the same time.
 async fn start_fic(latency_ms: u64) -> Result<Simulator> {
     let processing_ms = u64::try_from(PROCESSING.as_millis())?;
@@ -209,8 +214,7 @@ pub(crate) async fn with_latency(program: &Path, plans: usize, latency_ms: u64) 
     let simulator = start_fic(latency_ms).await?;
     cluster.create_plans(plans).await?;
     let started = Instant::now();
-    let flags = ["--fic-requests-per-second=0".to_owned(), "--poll-interval=1s".to_owned()];
-    let mut operator = Operator::start(program, &cluster, &simulator, &flags)?;
+    let mut operator = Operator::start(program, &cluster, &simulator, &unlimited())?;
     operator.wait_for_active(plans).await?;
     let ready = started.elapsed();
     operator.stop()?;

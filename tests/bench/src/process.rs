@@ -18,7 +18,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 const TIMEOUT: Duration = Duration::from_mins(30);
 /// How often a condition is checked.
 const INTERVAL: Duration = Duration::from_millis(50);
-/// How much longer that takes for each plan. To read the metrics costs the operator time for each plan.
+/// The metrics are read no more often than this times the number of plans: each plan in them takes time of the operator.
 const INTERVAL_PER_PLAN: Duration = Duration::from_micros(50);
 /// How often progress is printed.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
