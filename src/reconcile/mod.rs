@@ -35,7 +35,7 @@ use tracing::{Instrument, Span, debug, error, info, info_span, warn};
 use crate::api::condition::Reason;
 use crate::api::plan::PremiumSupportPlan;
 use crate::backoff::{self, jitter};
-use crate::domain::decide::{Facts, Requeue, Step, decide};
+use crate::domain::decide::{Facts, Requeue, Server, Step, decide};
 use crate::domain::facts::Record;
 use crate::domain::memory::Memory;
 use crate::domain::run_state::{RunState, StepResult};
@@ -204,7 +204,11 @@ async fn run_steps(
         });
         let version = snapshot.version();
         let executed = execute(context, snapshot, &step);
-        let result = if step.calls_fic() { slot.wait_for(executed).await } else { slot.lend(executed).await };
+        let result = match step.server() {
+            Some(Server::Fic) => slot.wait_for(executed).await,
+            Some(Server::Kubernetes) => slot.lend(executed).await,
+            None => executed.await,
+        };
         effects.extend(step.effect(snapshot.version() != version));
         step.remember(memory, took_effect(&result));
         if let Some(result) = result? {

@@ -3,8 +3,6 @@
 //! The read timeout of kube starts again with each byte, and a connection that hangs would be used for the next request
 //! too: a load balancer may forget a connection without a word. So a request has one limit from the connection to the
 //! last byte of its response, and after one that took longer, no connection from before is used any more.
-//!
-//! The number of requests at once is limited: each costs a connection, and memory for a response that may be large.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,7 +15,6 @@ use http_body_util::{BodyExt, StreamBody};
 use kube::Client;
 use kube::client::Body;
 use thiserror::Error;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tower::BoxError;
 use tracing::{debug, warn};
@@ -36,12 +33,8 @@ struct Current {
     number: u64,
 }
 
-/// The number of requests at once.
-const CONCURRENCY: usize = 16;
-
 struct Deadline<C> {
     limit: Duration,
-    requests: Arc<Semaphore>,
     connect: C,
     current: Mutex<Current>,
 }
@@ -58,8 +51,7 @@ where
     let client = connect()?;
     let namespace = client.default_namespace().to_owned();
     let current = Mutex::new(Current { client, number: 0 });
-    let requests = Arc::new(Semaphore::new(CONCURRENCY));
-    let deadline = Arc::new(Deadline { limit, requests, connect, current });
+    let deadline = Arc::new(Deadline { limit, connect, current });
     let service = tower::service_fn(move |request| {
         let deadline = Arc::clone(&deadline);
         deadline.send(request)
@@ -73,9 +65,6 @@ impl<C: Fn() -> Result<Client, kube::Error>> Deadline<C> {
         C: Send + Sync + 'static,
     {
         let deadline = Instant::now() + self.limit;
-        let Ok(permit) = timeout_at(deadline, Arc::clone(&self.requests).acquire_owned()).await else {
-            return Err(TimedOut(self.limit).into());
-        };
         let (client, number) = {
             let current = self.lock();
             (current.client.clone(), current.number)
@@ -85,11 +74,11 @@ impl<C: Fn() -> Result<Client, kube::Error>> Deadline<C> {
             Err(_) => return Err(self.time_out(number).into()),
         };
         // Not the whole body at once: a list of many large objects is read one by one.
-        let frames = stream::unfold(Some((self, body, permit)), move |rest| async move {
-            let (this, mut body, permit) = rest?;
+        let frames = stream::unfold(Some((self, body)), move |rest| async move {
+            let (this, mut body) = rest?;
             match timeout_at(deadline, body.frame()).await {
                 Ok(None) => None,
-                Ok(Some(Ok(frame))) => Some((Ok(frame), Some((this, body, permit)))),
+                Ok(Some(Ok(frame))) => Some((Ok(frame), Some((this, body)))),
                 Ok(Some(Err(error))) => Some((Err(error.into()), None)),
                 Err(_) => Some((Err(this.time_out(number).into()), None)),
             }
@@ -200,30 +189,5 @@ mod tests {
             assert_eq!(get(&client).await.expect("it is answered"), "11111");
         }
         assert_eq!((connections.load(Ordering::Relaxed), client.default_namespace()), (1, "team"));
-    }
-
-    /// A request ends with the last byte of its response.
-    #[tokio::test(start_paused = true)]
-    async fn a_limited_number_of_requests_is_sent_at_once() {
-        let (under_way, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-        let (counter, maximum) = (Arc::clone(&under_way), Arc::clone(&most));
-        let connect = move || {
-            let (counter, maximum) = (Arc::clone(&counter), Arc::clone(&maximum));
-            let service = tower::service_fn(move |_: Request<Body>| {
-                maximum.fetch_max(counter.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
-                let body = stream::unfold(Some(Arc::clone(&counter)), |counter| async move {
-                    sleep(Duration::from_secs(1)).await;
-                    counter?.fetch_sub(1, Ordering::Relaxed);
-                    Some((Ok::<_, Infallible>(Frame::data(Bytes::from("1"))), None))
-                });
-                let response = Response::new(BodyExt::boxed_unsync(StreamBody::new(body)));
-                std::future::ready(Ok::<_, Infallible>(response))
-            });
-            Ok(Client::new(service, "team"))
-        };
-        let client = client_with_deadline(LIMIT, connect).expect("it connects");
-        let results = futures::future::join_all((0..50).map(|_| get(&client))).await;
-        assert!(results.iter().all(Result::is_ok), "{results:?}");
-        assert_eq!((under_way.load(Ordering::Relaxed), most.load(Ordering::Relaxed)), (0, 16));
     }
 }

@@ -1,5 +1,7 @@
-//! Who gets the next free slot: the namespace that has the fewest, and there the plan with the lowest ticket. So one namespace
-//! may have all, and a plan whose reconciles have begun is finished before others begin.
+//! Which reconcile gets the next free permit: one of the namespace that has the fewest, and there that of the plan with the
+//! lowest ticket. So one namespace may have all, and a plan whose reconciles have begun is finished before others begin.
+//!
+//! A permit is a slot, or the right to send requests to the API server.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,37 +10,37 @@ use tokio::sync::oneshot;
 
 use crate::reconcile::ticket::Ticket;
 
-/// The free slots, and the reconciles that wait for one.
+/// The free permits, and the reconciles that wait for one.
 #[derive(Clone)]
 pub(super) struct Queue(Arc<Mutex<State>>);
 
 struct State {
     free: u16,
-    /// The namespaces whose reconciles have or wait for a slot.
+    /// The namespaces whose reconciles have or wait for a permit.
     namespaces: BTreeMap<Box<str>, Namespace>,
 }
 
 /// The reconciles of one namespace.
 #[derive(Default)]
 struct Namespace {
-    slots: u16,
+    permits: u16,
     /// Those that wait, in the order of their tickets.
     waiting: BTreeMap<Ticket, oneshot::Sender<Permit>>,
 }
 
-/// The right to use a slot. Dropping it passes it on.
+/// A permit. Dropping it passes it on.
 pub(super) struct Permit {
     queue: Queue,
     namespace: Box<str>,
 }
 
 impl Queue {
-    /// This many free slots.
-    pub(super) fn new(slots: u16) -> Self {
-        Self(Arc::new(Mutex::new(State { free: slots, namespaces: BTreeMap::new() })))
+    /// This many free permits.
+    pub(super) fn new(permits: u16) -> Self {
+        Self(Arc::new(Mutex::new(State { free: permits, namespaces: BTreeMap::new() })))
     }
 
-    /// Waits for a slot. `None` only when the queue is gone.
+    /// Waits for a permit. `None` only when the queue is gone.
     pub(super) async fn acquire(&self, namespace: &str, ticket: Ticket) -> Option<Permit> {
         let (sender, permit) = oneshot::channel();
         self.lock().wait(namespace, ticket, sender);
@@ -46,7 +48,7 @@ impl Queue {
         permit.await.ok()
     }
 
-    /// Gives the free slots to reconciles that wait. One that was cancelled passes its slot on.
+    /// Gives the free permits to reconciles that wait. One that was cancelled passes its permit on.
     fn pass_on(&self) {
         loop {
             let next = self.lock().take();
@@ -65,16 +67,16 @@ impl State {
         self.namespaces.entry(namespace.into()).or_default().waiting.insert(ticket, permit);
     }
 
-    /// Takes a free slot for the namespace that has the fewest; of several for the plan with the lowest ticket.
+    /// Takes a free permit for the namespace that has the fewest; of several for the plan with the lowest ticket.
     fn take(&mut self) -> Option<(Box<str>, oneshot::Sender<Permit>)> {
         self.free.checked_sub(1)?;
         let waiting = self.namespaces.iter_mut().filter_map(|(name, namespace)| {
             let ticket = *namespace.waiting.first_key_value()?.0;
-            Some(((namespace.slots, ticket), name, namespace))
+            Some(((namespace.permits, ticket), name, namespace))
         });
         let (_, name, namespace) = waiting.min_by_key(|(rank, ..)| *rank)?;
         let (_, permit) = namespace.waiting.pop_first()?;
-        namespace.slots += 1;
+        namespace.permits += 1;
         self.free -= 1;
         Some((name.clone(), permit))
     }
@@ -82,8 +84,8 @@ impl State {
     fn release(&mut self, name: &str) {
         self.free += 1;
         if let Some(namespace) = self.namespaces.get_mut(name) {
-            namespace.slots -= 1;
-            if namespace.slots == 0 && namespace.waiting.is_empty() {
+            namespace.permits -= 1;
+            if namespace.permits == 0 && namespace.waiting.is_empty() {
                 self.namespaces.remove(name);
             }
         }
@@ -104,23 +106,23 @@ mod tests {
     use super::*;
 
     impl Queue {
-        /// The number of free slots.
+        /// The number of free permits.
         pub(in crate::reconcile::slots) fn free(&self) -> u16 {
             self.lock().free
         }
 
-        /// Waits for a slot with the next ticket.
+        /// Waits for a permit with the next ticket.
         async fn begin(&self, namespace: &str) -> Option<Permit> {
             self.acquire(namespace, Ticket::next()).await
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_namespace_may_have_all_slots() {
+    async fn one_namespace_may_have_all_permits() {
         let queue = Queue::new(3);
         let mut taken = Vec::new();
-        while let Some(slot) = queue.begin("full").now_or_never().flatten() {
-            taken.push(slot);
+        while let Some(permit) = queue.begin("full").now_or_never().flatten() {
+            taken.push(permit);
         }
         assert_eq!(taken.len(), 3);
         drop(taken);
@@ -129,18 +131,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_free_slot_goes_to_the_namespace_with_the_fewest_then_to_the_first_one() {
+    async fn a_free_permit_goes_to_the_namespace_with_the_fewest_then_to_the_first_one() {
         let queue = Queue::new(2);
         let mut held = vec![queue.begin("full").await, queue.begin("full").await];
         let mut waiting = ["full", "full", "b", "a", "b"].map(|name| Box::pin(queue.begin(name)));
         let mut order = Vec::new();
         while order.len() < waiting.len() {
-            for (number, slot) in waiting.iter_mut().enumerate() {
+            for (number, permit) in waiting.iter_mut().enumerate() {
                 if !order.contains(&number)
-                    && let Some(slot) = slot.now_or_never()
+                    && let Some(permit) = permit.now_or_never()
                 {
                     order.push(number);
-                    held.push(slot);
+                    held.push(permit);
                 }
             }
             held.remove(0);
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slot_for_a_cancelled_reconcile_is_passed_on() {
+    async fn a_permit_for_a_cancelled_reconcile_is_passed_on() {
         let queue = Queue::new(1);
         let first = queue.begin("a").await;
         let mut cancelled = Box::pin(queue.begin("b"));
