@@ -5,22 +5,25 @@
 //! - A namespace with many plans that take long would use all reconciles, and a plan of another one would wait.
 //!
 //! When a plan is unlocked, one plan that waits is triggered, and not all of them: thousands may wait, and all but one
-//! would wait again. The triggered plan then takes the lock and so triggers the next one later. If it does not come,
-//! because it was deleted for example, [`ReconcileLocks::skip`] goes on with the next one.
+//! would wait again. The lock is kept for that plan, which takes it and so triggers the next one later. If it does not
+//! come, because it was deleted for example, [`ReconcileLocks::skip`] goes on with the next one.
+//!
+//! Plans of any namespace may wait for a tenant, whether or not it is theirs. So namespaces take turns.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::api::key::ObjectKey;
 use crate::index::triggers::Triggers;
+use crate::index::turns::Turns;
 
 /// What a plan needs during a reconcile.
 #[derive(Clone)]
 pub(super) struct ReconcileLocks {
     /// One plan of a tenant.
-    pub(super) tenants: Locks,
+    tenants: Locks,
     /// Half of all reconciles for a namespace.
-    pub(super) namespaces: Locks,
+    namespaces: Locks,
 }
 
 impl ReconcileLocks {
@@ -29,6 +32,17 @@ impl ReconcileLocks {
     pub(super) fn new(reconciles: u16, triggers: &Triggers) -> Self {
         let share = usize::from(reconciles.div_ceil(2));
         Self { tenants: Locks::new(1, triggers.clone()), namespaces: Locks::new(share, triggers.clone()) }
+    }
+
+    /// Takes what a plan needs. `None`: others have it, and the plan is triggered after those that wait already.
+    #[must_use]
+    pub(super) fn try_lock(&self, tenant: &str, plan: &ObjectKey) -> Option<[Guard; 2]> {
+        let Some(share) = self.namespaces.try_lock(&plan.namespace, plan) else {
+            // The plans of other namespaces do not wait for this one.
+            self.tenants.skip(plan);
+            return None;
+        };
+        Some([self.tenants.try_lock(tenant, plan)?, share])
     }
 
     /// A plan that was triggered does not come: it was deleted, or cannot be decoded.
@@ -40,7 +54,7 @@ impl ReconcileLocks {
 
 /// The locks of all tenants, or of all namespaces, and the plans that wait for them.
 #[derive(Clone)]
-pub(super) struct Locks {
+struct Locks {
     /// How many plans have the lock of a name at once.
     capacity: usize,
     state: Arc<Mutex<State>>,
@@ -58,9 +72,15 @@ struct State {
 #[derive(Default)]
 struct Lock {
     held: usize,
-    waiting: VecDeque<ObjectKey>,
-    /// The same plans, since each waits once.
-    known: HashSet<ObjectKey>,
+    /// How many plans were triggered and have not come yet. It is kept for them.
+    reserved: usize,
+    waiting: Turns,
+}
+
+impl Lock {
+    fn is_free(&self, capacity: usize) -> bool {
+        self.held + self.reserved < capacity
+    }
 }
 
 /// A lock that a plan has. Dropping it triggers the next plan that waits.
@@ -71,52 +91,66 @@ pub(super) struct Guard {
 
 impl Locks {
     /// Nothing is locked.
-    #[must_use]
-    pub(super) fn new(capacity: usize, triggers: Triggers) -> Self {
+    fn new(capacity: usize, triggers: Triggers) -> Self {
         Self { capacity: capacity.max(1), state: Arc::default(), triggers }
     }
 
     /// Takes the lock of a tenant or a namespace for a plan. `None`: others have it, and this plan is triggered after those
     /// that wait already.
-    #[must_use]
-    pub(super) fn try_lock(&self, name: &str, plan: &ObjectKey) -> Option<Guard> {
+    fn try_lock(&self, name: &str, plan: &ObjectKey) -> Option<Guard> {
         let mut state = self.lock();
-        let waited_for = state.triggered.remove(plan);
+        let reserved = state.end_reservation(plan);
         let lock = state.locks.entry(name.into()).or_default();
-        let is_free = lock.held < self.capacity;
+        let is_free = lock.is_free(self.capacity);
         if is_free {
             lock.held += 1;
-        } else if lock.known.insert(plan.clone()) {
-            lock.waiting.push_back(plan.clone());
+        } else {
+            lock.waiting.push(plan.clone());
         }
-        if let Some(former) = waited_for.filter(|former| **former != *name) {
+        if let Some(former) = reserved.filter(|former| **former != *name) {
             self.trigger_next(&mut state, &former);
         }
         is_free.then(|| Guard { locks: self.clone(), name: name.into() })
     }
 
-    /// A plan that was triggered does not come: it was deleted, or cannot be decoded.
-    pub(super) fn skip(&self, plan: &ObjectKey) {
+    /// A plan that was triggered does not come.
+    fn skip(&self, plan: &ObjectKey) {
         let mut state = self.lock();
-        if let Some(name) = state.triggered.remove(plan) {
+        if let Some(name) = state.end_reservation(plan) {
             self.trigger_next(&mut state, &name);
         }
     }
 
     /// Triggers the next plan, unless no plan could take the lock: then the next guard does it.
     fn trigger_next(&self, state: &mut State, name: &str) {
-        let Some(lock) = state.locks.get_mut(name).filter(|lock| lock.held < self.capacity) else { return };
-        if let Some(plan) = lock.waiting.pop_front() {
-            lock.known.remove(&plan);
+        let Some(lock) = state.locks.get_mut(name).filter(|lock| lock.is_free(self.capacity)) else { return };
+        if let Some(plan) = lock.waiting.pop() {
+            lock.reserved += 1;
             self.triggers.enqueue_plan(&plan);
+            // It waits for another tenant too, if it was created again with that one.
+            let former = state.end_reservation(&plan);
             state.triggered.insert(plan, name.into());
-        } else if lock.held == 0 {
+            if let Some(former) = former {
+                self.trigger_next(state, &former);
+            }
+        } else if lock.held + lock.reserved == 0 {
             state.locks.remove(name);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// A plan that was triggered comes, or does not. Returns the name that it waited for.
+    fn end_reservation(&mut self, plan: &ObjectKey) -> Option<Box<str>> {
+        let name = self.triggered.remove(plan)?;
+        if let Some(lock) = self.locks.get_mut(&name) {
+            lock.reserved -= 1;
+        }
+        Some(name)
     }
 }
 
@@ -181,16 +215,64 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_that_comes_late_waits_again() {
+    fn the_lock_is_kept_for_the_plan_that_was_triggered() {
         let (locks, mut queues, guard) = locked(&["a", "b"]);
         drop(guard);
-        let other = locks.try_lock("a", &plan("other")).expect("plan a has not come yet");
-        assert!(locks.try_lock("a", &plan("a")).is_none());
         assert_eq!(triggered(&mut queues), ["a"]);
-        drop(other);
-        assert_eq!(triggered(&mut queues), ["b"]);
-        drop(locks.try_lock("a", &plan("b")).expect("the tenant is not locked"));
-        assert_eq!(triggered(&mut queues), ["a"]);
+        assert!(locks.try_lock("a", &plan("other")).is_none(), "plan a has not come yet");
+        assert!(triggered(&mut queues).is_empty());
+        for name in ["a", "b", "other"] {
+            drop(locks.try_lock("a", &plan(name)).expect("it was triggered"));
+            triggered(&mut queues);
+        }
+        assert!(locks.lock().locks.is_empty() && locks.lock().triggered.is_empty());
+    }
+
+    #[test]
+    fn thousands_of_plans_of_a_namespace_delay_one_of_another_namespace_by_one_turn() {
+        let names = (0..1000).map(|number| number.to_string()).collect::<Vec<_>>();
+        let (locks, mut queues, guard) = locked(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        drop(guard);
+        assert_eq!(triggered(&mut queues), ["0"]);
+        let good = ObjectKey::new("other", "good");
+        assert!(locks.try_lock("a", &good).is_none());
+        drop(locks.try_lock("a", &plan("0")));
+        assert_eq!(triggered(&mut queues), ["good"]);
+    }
+
+    #[test]
+    fn a_plan_that_waits_for_its_namespace_does_not_keep_its_tenant() {
+        let (triggers, mut queues) = Triggers::new();
+        let locks = ReconcileLocks::new(2, &triggers);
+        let (first, second, other) = (plan("first"), plan("second"), ObjectKey::new("other", "good"));
+        let holder = locks.try_lock("a", &other).expect("nothing is locked");
+        assert!(locks.try_lock("a", &first).is_none());
+        assert!(locks.try_lock("a", &other).is_none(), "it comes again");
+        let full = locks.try_lock("b", &second).expect("half of all");
+        drop(holder);
+        assert_eq!(triggered(&mut queues), ["first", "good"], "the tenant, and the namespace");
+        assert!(locks.try_lock("a", &first).is_none(), "its namespace is full");
+        drop(locks.try_lock("a", &other).expect("its namespace and its tenant are free"));
+        drop(full);
+        assert_eq!(triggered(&mut queues), ["first"]);
+        drop(locks.try_lock("a", &first).expect("its namespace and its tenant are free"));
+        for locks in [locks.tenants, locks.namespaces] {
+            assert!(locks.lock().locks.is_empty() && locks.lock().triggered.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_plan_that_is_triggered_for_two_tenants_keeps_none() {
+        let (locks, mut queues, of_a) = locked(&["moved"]);
+        let of_b = locks.try_lock("b", &plan("holder")).expect("the tenant is not locked");
+        assert!(locks.try_lock("b", &plan("moved")).is_none());
+        assert!(locks.try_lock("a", &plan("waits")).is_none());
+        drop(of_a);
+        drop(of_b);
+        assert_eq!(triggered(&mut queues), ["moved", "moved", "waits"]);
+        drop(locks.try_lock("a", &plan("waits")).expect("it is not kept for the other one"));
+        drop(locks.try_lock("b", &plan("moved")).expect("it was triggered"));
+        assert!(locks.lock().locks.is_empty() && locks.lock().triggered.is_empty());
     }
 
     #[test]

@@ -312,10 +312,7 @@ async fn reconcile_locked(
         locks.skip(&key);
         return Ok(Action::await_change());
     };
-    let Some(_share) = locks.namespaces.try_lock(&key.namespace, &key) else {
-        return Ok(Action::await_change());
-    };
-    let Some(_guard) = locks.tenants.try_lock(&plan.spec.tenant_id, &key) else {
+    let Some(_guards) = locks.try_lock(&plan.spec.tenant_id, &key) else {
         return Ok(Action::await_change());
     };
     let started = Instant::now();

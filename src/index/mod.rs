@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod scope;
 mod sorted;
 pub mod triggers;
+pub mod turns;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

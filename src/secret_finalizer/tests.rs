@@ -4,7 +4,7 @@ use kube::runtime::reflector;
 use serde_json::json;
 
 use super::release::Outcome;
-use super::worker::release;
+use super::worker::{release, run};
 use super::*;
 use crate::api::plan::{CONTRACT_FINALIZER, OWNER_UID, PremiumSupportPlan};
 use crate::index::metrics::PlanMetrics;
@@ -248,4 +248,32 @@ async fn a_secret_stays_while_a_plan_of_another_shard_uses_it_or_may_begin_to() 
         let fixture = Fixture::with(server(plans), 1);
         assert_eq!(release(&fixture.finalizer, &keys().1, &secret, true).await, expected, "{what}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_with_many_secrets_delays_that_of_another_one_by_one_release() {
+    let released = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&released);
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let namespace = request.uri().path().split('/').nth(4).unwrap_or_default().to_owned();
+        log.lock().unwrap_or_else(PoisonError::into_inner).push(namespace);
+        let response = Response::builder().body(Body::from(json!(secret(9)).to_string().into_bytes()));
+        std::future::ready(response)
+    });
+    let Fixture { finalizer, queues, mut cache } = Fixture::with(Client::new(service, "default"), 1);
+    let full = (0..100).map(|number| ObjectKey::new("full", &number.to_string()));
+    for key in full.chain([ObjectKey::new("other", "secret")]) {
+        let mut of_key = secret(1);
+        of_key.metadata.name = Some(key.name.to_string());
+        of_key.metadata.namespace = Some(key.namespace.to_string());
+        cache.apply_watcher_event(&kube::runtime::watcher::Event::Apply(of_key));
+        finalizer.triggers.enqueue_secret(key);
+    }
+    let worker = run(Arc::new(finalizer), queues.secrets, false);
+    assert!(tokio::time::timeout(std::time::Duration::from_secs(5), worker).await.is_err(), "it waits for more");
+    let released = released.lock().unwrap_or_else(PoisonError::into_inner);
+    assert_eq!(
+        (released.len(), &released[..3]),
+        (101, &["full".to_owned(), "other".to_owned(), "full".to_owned()][..])
+    );
 }

@@ -1,11 +1,12 @@
-//! The worker that removes the finalizer from Secrets that no plan depends on any more, one Secret at a time.
+//! The worker that removes the finalizer from Secrets that no plan depends on any more, one Secret at a time. Namespaces take
+//! turns: anybody can create Secrets with the finalizer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
+use futures::{FutureExt, StreamExt};
 use kube::Api;
 use kube::api::ListParams;
 use kube::core::DeserializeGuard;
@@ -17,6 +18,7 @@ use crate::api::plan::PremiumSupportPlan;
 use crate::backoff;
 use crate::domain::facts::Record;
 use crate::index::list::list_each;
+use crate::index::turns::Turns;
 use crate::secret_finalizer::release::Outcome;
 use crate::secret_finalizer::{Error, SecretFinalizer, has_finalizer};
 use crate::text;
@@ -39,7 +41,8 @@ enum LiveUse {
 /// before each release.
 pub async fn run(finalizer: Arc<SecretFinalizer>, mut queue: UnboundedReceiver<ObjectKey>, is_shard: bool) {
     let mut failures = HashMap::<ObjectKey, u32>::new();
-    while let Some(key) = queue.next().await {
+    let mut waiting = Turns::default();
+    while let Some(key) = next(&mut waiting, &mut queue).await {
         let Some(secret) = finalizer.cached(&key).filter(|secret| has_finalizer(secret)) else {
             failures.remove(&key);
             continue;
@@ -65,6 +68,17 @@ pub async fn run(finalizer: Arc<SecretFinalizer>, mut queue: UnboundedReceiver<O
                 });
             }
         }
+    }
+}
+
+/// The Secret whose turn it is. `None` when the queue has ended.
+async fn next(waiting: &mut Turns, queue: &mut UnboundedReceiver<ObjectKey>) -> Option<ObjectKey> {
+    while let Some(Some(key)) = queue.next().now_or_never() {
+        waiting.push(key);
+    }
+    match waiting.pop() {
+        Some(key) => Some(key),
+        None => queue.next().await,
     }
 }
 

@@ -1,4 +1,5 @@
-//! A namespace that is filled with as much as the API server takes does not affect a plan of another namespace.
+//! A namespace that is filled with as much as the API server takes, or with plans for the tenant of another namespace, does not
+//! affect a plan of another namespace.
 
 use std::pin::pin;
 use std::sync::Mutex;
@@ -29,6 +30,8 @@ const LARGE_SECRETS: usize = 60;
 const LARGE_KEYS: usize = 10;
 /// Plans with an annotation as large as the API server takes, each for its own tenant.
 const LARGE_PLANS: usize = 300;
+/// Plans for the tenant of a good plan.
+const PLANS_FOR_ITS_TENANT: usize = 300;
 /// Plans of one tenant that are created and deleted, and how many of them at a time.
 const PLANS_OF_ONE_TENANT: usize = 5000;
 const AT_A_TIME: usize = 1000;
@@ -169,12 +172,15 @@ struct Good {
 
 /// Applies a plan of the test's own namespace, and returns how long it took to become Ready.
 async fn time_to_ready(env: &TestEnvironment, name: &str) -> Duration {
-    let tenant = new_tenant();
+    time_to_ready_with(env, name, &new_tenant()).await
+}
+
+async fn time_to_ready_with(env: &TestEnvironment, name: &str, tenant: &str) -> Duration {
     let began = Instant::now();
-    env.apply_in(&env.namespace, name, &tenant, json!({})).await;
+    env.apply_in(&env.namespace, name, tenant, json!({})).await;
     env.wait_for_reason(name, "Contracted").await;
     let took = began.elapsed();
-    let summary = env.simulator.summary(&tenant);
+    let summary = env.simulator.summary(tenant);
     assert_eq!((summary.creates_sent, summary.deletes_sent), (1, 0), "{name}");
     took
 }
@@ -272,5 +278,32 @@ async fn filled_namespace_costs_little_memory_and_stops_no_plan_of_another_one()
         slowest.bare
     );
     assert_eq!(env.count(Call::Delete), 0);
+    env.assert_no_request_was_forbidden();
+}
+
+/// The plans of the neighbour have no Secret, so each reports that. One plan of a tenant is reconciled at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn plans_for_the_tenant_of_another_namespace_stop_no_plan_of_that_one() {
+    let mut env = TestEnvironment::without_operator_on_own_control_plane().await;
+    env = env.with_flags(&[&format!("--watch-namespace={NEIGHBOUR}"), "--resync-interval=10m"]);
+    env.create_namespace(NEIGHBOUR).await;
+    env.create_secret().await;
+    env.start_operator().await;
+    let alone = time_to_ready(&env, "alone").await;
+
+    let neighbour = Neighbour { env: &env, tenant: new_tenant() };
+    let plan = |number: usize| manifest(&format!("same-{number}"), &spec(&neighbour.tenant, &json!({})));
+    neighbour.create_plans((0..PLANS_FOR_ITS_TENANT).map(plan)).await;
+    let reported = async || {
+        let plans = neighbour.plans().list(&ListParams::default()).await.unwrap().items;
+        plans.iter().filter(|plan| plan.reported_reason().is_some()).count()
+    };
+    let took = time_to_ready_with(&env, "good", &neighbour.tenant).await;
+    let count = reported().await;
+    println!(
+        "a good plan Ready {took:?} when {count} of {PLANS_FOR_ITS_TENANT} plans of a neighbour have reported; alone {alone:?}"
+    );
+    assert!(count < PLANS_FOR_ITS_TENANT / 2, "the good plan has waited for plans of the neighbour");
+    env.wait_until("the plans of the neighbour to report", || async { reported().await == PLANS_FOR_ITS_TENANT }).await;
     env.assert_no_request_was_forbidden();
 }
