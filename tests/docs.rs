@@ -24,6 +24,8 @@ mod markdown;
 mod metrics;
 #[path = "support/pages.rs"]
 mod pages;
+#[path = "docs/paths.rs"]
+mod paths;
 #[path = "docs/permissions.rs"]
 mod permissions;
 #[path = "docs/reasons.rs"]

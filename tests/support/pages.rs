@@ -25,7 +25,12 @@ pub(crate) enum Part<'a> {
 
 /// The Markdown files of the repository, relative to it, in the order of their names.
 pub(crate) fn pages() -> Vec<String> {
-    let list = ["ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "*.md"];
+    tracked("*.md")
+}
+
+/// The files of the repository that match a pattern of git, relative to it, in the order of their names.
+pub(crate) fn tracked(pattern: &str) -> Vec<String> {
+    let list = ["ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", pattern];
     let listed = Command::new("git").args(list).current_dir(root()).output().expect("git runs");
     assert!(listed.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listed.stderr));
     let files = String::from_utf8(listed.stdout).expect("names are UTF-8");
