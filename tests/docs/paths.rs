@@ -1,5 +1,7 @@
 //! Each source file that a page names, and each that `make mutants` changes, exists.
 
+use std::path::Path;
+
 use crate::generated::read;
 use crate::pages::{pages, tracked};
 
@@ -8,7 +10,7 @@ fn named(page: &str) -> impl Iterator<Item = &str> {
     let is_path = |text: &&str| text.chars().all(|c| c.is_ascii_alphanumeric() || "/_.-".contains(c));
     page.lines()
         .flat_map(|line| line.split('`').skip(1).step_by(2))
-        .filter(|text| text.ends_with(".rs"))
+        .filter(|text| Path::new(text).extension().is_some_and(|extension| extension == "rs"))
         .filter(is_path)
 }
 
