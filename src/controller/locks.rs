@@ -8,7 +8,8 @@
 //! would wait again. The lock is kept for that plan, which takes it and so triggers the next one later. If it does not
 //! come, because it was deleted for example, [`ReconcileLocks::skip`] goes on with the next one.
 //!
-//! Plans of any namespace may wait for a tenant, whether or not it is theirs. So namespaces take turns.
+//! Plans of any namespace may wait for a tenant, whether or not it is theirs. So namespaces take turns. A plan that has to
+//! wait for its namespace does not keep the tenant from other namespaces meanwhile.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,12 +35,11 @@ impl ReconcileLocks {
         Self { tenants: Locks::new(1, triggers.clone()), namespaces: Locks::new(share, triggers.clone()) }
     }
 
-    /// Takes what a plan needs. `None`: others have it, and the plan is triggered after those that wait already.
+    /// Takes what a plan needs. `None`: others have it, and the plan is triggered when it is its turn.
     #[must_use]
     pub(super) fn try_lock(&self, tenant: &str, plan: &ObjectKey) -> Option<[Guard; 2]> {
         let Some(share) = self.namespaces.try_lock(&plan.namespace, plan) else {
-            // The plans of other namespaces do not wait for this one.
-            self.tenants.skip(plan);
+            self.tenants.pass_on(plan);
             return None;
         };
         Some([self.tenants.try_lock(tenant, plan)?, share])
@@ -64,15 +64,23 @@ struct Locks {
 #[derive(Default)]
 struct State {
     locks: HashMap<Box<str>, Lock>,
-    /// The plans that were triggered and have not come yet, each with the name that it waited for.
-    triggered: HashMap<ObjectKey, Box<str>>,
+    /// The plans that were triggered and have not come yet.
+    triggered: HashMap<ObjectKey, Turn>,
+}
+
+/// The turn of a plan that was triggered. At its end the next one is triggered.
+struct Turn {
+    /// What the plan waited for.
+    name: Box<str>,
+    /// Whether the lock is kept for it.
+    reserved: bool,
 }
 
 /// A lock that plans have or wait for.
 #[derive(Default)]
 struct Lock {
     held: usize,
-    /// How many plans were triggered and have not come yet. It is kept for them.
+    /// For how many plans it is kept.
     reserved: usize,
     waiting: Turns,
 }
@@ -95,11 +103,11 @@ impl Locks {
         Self { capacity: capacity.max(1), state: Arc::default(), triggers }
     }
 
-    /// Takes the lock of a tenant or a namespace for a plan. `None`: others have it, and this plan is triggered after those
-    /// that wait already.
+    /// Takes the lock of a tenant or a namespace for a plan. `None`: others have it, and this plan is triggered when it is its
+    /// turn.
     fn try_lock(&self, name: &str, plan: &ObjectKey) -> Option<Guard> {
         let mut state = self.lock();
-        let reserved = state.end_reservation(plan);
+        let turn = state.end_turn(plan);
         let lock = state.locks.entry(name.into()).or_default();
         let is_free = lock.is_free(self.capacity);
         if is_free {
@@ -107,8 +115,8 @@ impl Locks {
         } else {
             lock.waiting.push(plan.clone());
         }
-        if let Some(former) = reserved.filter(|former| **former != *name) {
-            self.trigger_next(&mut state, &former);
+        if let Some(former) = turn.filter(|former| **former != *name) {
+            self.trigger_next(&mut state, &former, None);
         }
         is_free.then(|| Guard { locks: self.clone(), name: name.into() })
     }
@@ -116,24 +124,37 @@ impl Locks {
     /// A plan that was triggered does not come.
     fn skip(&self, plan: &ObjectKey) {
         let mut state = self.lock();
-        if let Some(name) = state.end_reservation(plan) {
-            self.trigger_next(&mut state, &name);
+        if let Some(name) = state.end_turn(plan) {
+            self.trigger_next(&mut state, &name, None);
         }
     }
 
-    /// Triggers the next plan, unless no plan could take the lock: then the next guard does it.
-    fn trigger_next(&self, state: &mut State, name: &str) {
+    /// A plan that was triggered comes later. The lock is not kept for it any more, but for one of another namespace.
+    fn pass_on(&self, plan: &ObjectKey) {
+        let mut state = self.lock();
+        let Some(turn) = state.triggered.get_mut(plan).filter(|turn| turn.reserved) else { return };
+        turn.reserved = false;
+        let name = turn.name.clone();
+        if let Some(lock) = state.locks.get_mut(&name) {
+            lock.reserved -= 1;
+        }
+        self.trigger_next(&mut state, &name, Some(&plan.namespace));
+    }
+
+    /// Triggers the next plan, which is not of the namespace `except`. Unless no plan could take the lock: then the next
+    /// guard does it.
+    fn trigger_next(&self, state: &mut State, name: &str, except: Option<&str>) {
         let Some(lock) = state.locks.get_mut(name).filter(|lock| lock.is_free(self.capacity)) else { return };
-        if let Some(plan) = lock.waiting.pop() {
+        if let Some(plan) = lock.waiting.pop(except) {
             lock.reserved += 1;
             self.triggers.enqueue_plan(&plan);
             // It waits for another tenant too, if it was created again with that one.
-            let former = state.end_reservation(&plan);
-            state.triggered.insert(plan, name.into());
+            let former = state.end_turn(&plan);
+            state.triggered.insert(plan, Turn { name: name.into(), reserved: true });
             if let Some(former) = former {
-                self.trigger_next(state, &former);
+                self.trigger_next(state, &former, None);
             }
-        } else if lock.held + lock.reserved == 0 {
+        } else if lock.held + lock.reserved == 0 && lock.waiting.is_empty() {
             state.locks.remove(name);
         }
     }
@@ -145,10 +166,10 @@ impl Locks {
 
 impl State {
     /// A plan that was triggered comes, or does not. Returns the name that it waited for.
-    fn end_reservation(&mut self, plan: &ObjectKey) -> Option<Box<str>> {
-        let name = self.triggered.remove(plan)?;
+    fn end_turn(&mut self, plan: &ObjectKey) -> Option<Box<str>> {
+        let Turn { name, reserved } = self.triggered.remove(plan)?;
         if let Some(lock) = self.locks.get_mut(&name) {
-            lock.reserved -= 1;
+            lock.reserved -= usize::from(reserved);
         }
         Some(name)
     }
@@ -160,7 +181,7 @@ impl Drop for Guard {
         if let Some(lock) = state.locks.get_mut(&self.name) {
             lock.held -= 1;
         }
-        self.locks.trigger_next(&mut state, &self.name);
+        self.locks.trigger_next(&mut state, &self.name, None);
     }
 }
 
@@ -252,10 +273,40 @@ mod tests {
         drop(holder);
         assert_eq!(triggered(&mut queues), ["first", "good"], "the tenant, and the namespace");
         assert!(locks.try_lock("a", &first).is_none(), "its namespace is full");
+        assert!(locks.try_lock("a", &first).is_none(), "it comes again");
         drop(locks.try_lock("a", &other).expect("its namespace and its tenant are free"));
         drop(full);
         assert_eq!(triggered(&mut queues), ["first"]);
         drop(locks.try_lock("a", &first).expect("its namespace and its tenant are free"));
+        for locks in [locks.tenants, locks.namespaces] {
+            assert!(locks.lock().locks.is_empty() && locks.lock().triggered.is_empty());
+        }
+    }
+
+    /// With thousands of such plans, triggering them all would take thousands of triggers for each reconcile.
+    #[test]
+    fn the_plans_of_a_full_namespace_wait_for_one_of_them() {
+        let (triggers, mut queues) = Triggers::new();
+        let locks = ReconcileLocks::new(2, &triggers);
+        let names = ["first", "second", "third"];
+        let holder = locks.try_lock("a", &ObjectKey::new("other", "holder")).expect("nothing is locked");
+        for name in names {
+            assert!(locks.try_lock("a", &plan(name)).is_none());
+        }
+        let full = locks.try_lock("b", &plan("busy")).expect("half of all");
+        drop(holder);
+        assert_eq!(triggered(&mut queues), ["first"]);
+        assert!(locks.try_lock("a", &plan("first")).is_none(), "its namespace is full");
+        assert!(triggered(&mut queues).is_empty(), "so it is for the others");
+        drop(locks.try_lock("a", &ObjectKey::new("other", "holder")).expect("it is not kept for a full namespace"));
+        assert_eq!(triggered(&mut queues), ["second"]);
+        assert!(locks.try_lock("a", &plan("second")).is_none(), "its namespace is still full");
+        drop(full);
+        assert_eq!(triggered(&mut queues), ["first"]);
+        drop(locks.try_lock("a", &plan("first")).expect("it is its turn for both"));
+        assert_eq!(triggered(&mut queues), ["third", "second"]);
+        locks.skip(&plan("second"));
+        drop(locks.try_lock("a", &plan("third")).expect("it is its turn"));
         for locks in [locks.tenants, locks.namespaces] {
             assert!(locks.lock().locks.is_empty() && locks.lock().triggered.is_empty());
         }

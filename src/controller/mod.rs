@@ -38,6 +38,7 @@ use crate::index::scope::Scope;
 use crate::index::triggers::{Triggers, WatchedPlan};
 use crate::leader_election::Leadership;
 use crate::metrics::KubernetesMetrics;
+use crate::reconcile::api_server::ApiServer;
 use crate::reconcile::context::Context;
 use crate::reconcile::metrics::ReconcileMetrics;
 use crate::reconcile::purchase_guard::PurchaseGuard;
@@ -181,7 +182,7 @@ pub async fn run(dependencies: &Dependencies, leadership: Leadership, stop: impl
         metrics.kubernetes.clone(),
     ));
     let context = Arc::new(Context {
-        client: client.clone(),
+        api_server: ApiServer::new(client.clone()),
         fic: Arc::clone(&dependencies.fic),
         index,
         secret_finalizer: Arc::clone(&secret_finalizer),

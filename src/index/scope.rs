@@ -12,16 +12,34 @@ pub struct Scope {
     pub label_selector: Option<String>,
 }
 
+/// What one list returns: the objects of a namespace, or of all.
+pub struct Part<'a>(Option<&'a str>);
+
+impl Part<'_> {
+    /// The API of these objects.
+    pub fn api<K>(&self, client: &Client) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        self.0.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), namespace))
+    }
+}
+
 impl Scope {
     /// One API for each watched namespace, or one for all namespaces.
     pub fn apis<K>(&self, client: &Client) -> Vec<Api<K>>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
+        self.parts().into_iter().map(|part| part.api(client)).collect()
+    }
+
+    /// The watched namespaces, or one part that is all namespaces.
+    pub fn parts(&self) -> Vec<Part<'_>> {
         if self.namespaces.is_empty() {
-            return vec![Api::all(client.clone())];
+            return vec![Part(None)];
         }
-        self.namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
+        self.namespaces.iter().map(|namespace| Part(Some(namespace))).collect()
     }
 
     /// Whether one watch delivers every plan that may claim a tenant, in the order of the versions. With a label selector

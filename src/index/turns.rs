@@ -26,11 +26,17 @@ impl Turns {
         }
     }
 
-    /// Takes the first object of the next namespace.
-    pub fn pop(&mut self) -> Option<ObjectKey> {
+    /// Whether no object waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.namespaces.is_empty()
+    }
+
+    /// Takes the first object of the next namespace, which is not `except`.
+    pub fn pop(&mut self, except: Option<&str>) -> Option<ObjectKey> {
         let after_last = self.last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let next = self.namespaces.range::<str, _>((after_last, Bound::Unbounded)).next();
-        let (namespace, _) = next.or_else(|| self.namespaces.first_key_value())?;
+        let next = self.namespaces.range::<str, _>((after_last, Bound::Unbounded)).chain(&self.namespaces);
+        let namespace = next.map(|(namespace, _)| namespace).find(|namespace| Some(&***namespace) != except)?;
         let namespace = Arc::clone(namespace);
         let objects = self.namespaces.get_mut(&namespace)?;
         let object = objects.pop_front()?;
@@ -48,7 +54,7 @@ mod tests {
     use super::*;
 
     fn popped(turns: &mut Turns) -> Vec<String> {
-        std::iter::from_fn(|| Some(turns.pop()?.to_string())).collect()
+        std::iter::from_fn(|| Some(turns.pop(None)?.to_string())).collect()
     }
 
     fn turns(objects: &[(&str, &str)]) -> Turns {
@@ -63,13 +69,22 @@ mod tests {
     fn namespaces_take_turns_and_objects_of_one_go_in_their_order() {
         let mut turns = turns(&[("b", "3"), ("b", "1"), ("b", "2"), ("c", "1"), ("a", "2"), ("a", "1")]);
         assert_eq!(popped(&mut turns), ["a/2", "b/3", "c/1", "a/1", "b/1", "b/2"]);
-        assert!(turns.namespaces.is_empty() && turns.known.is_empty(), "nothing is kept");
+        assert!(turns.is_empty() && turns.known.is_empty(), "nothing is kept");
+    }
+
+    #[test]
+    fn a_namespace_may_be_left_out() {
+        let mut turns = turns(&[("a", "1"), ("b", "1"), ("b", "2")]);
+        for (except, expected) in [("a", Some("b/1")), ("b", Some("a/1")), ("b", None), ("a", Some("b/2"))] {
+            let popped = turns.pop(Some(except)).map(|object| object.to_string());
+            assert_eq!(popped.as_deref(), expected, "without {except}");
+        }
     }
 
     #[test]
     fn a_namespace_that_had_its_turn_comes_after_one_that_waits() {
         let mut turns = turns(&[("a", "1"), ("a", "2"), ("b", "1")]);
-        assert_eq!(turns.pop().map(|object| object.to_string()).as_deref(), Some("a/1"));
+        assert_eq!(turns.pop(None).map(|object| object.to_string()).as_deref(), Some("a/1"));
         turns.push(ObjectKey::new("a", "3"));
         assert_eq!(popped(&mut turns), ["b/1", "a/2", "a/3"]);
     }

@@ -50,7 +50,8 @@ pub async fn execute(context: &Context, snapshot: &mut PlanSnapshot, command: &C
 async fn add_secret_finalizer(context: &Context, snapshot: &mut PlanSnapshot) -> Result<StepResult, Error> {
     begin_secret_use(context, snapshot)?;
     let version = snapshot.secret_version.as_deref();
-    let written = context.secret_finalizer.add(&snapshot.secret_key(), version).await?;
+    let turn = context.api_server.turn(snapshot);
+    let written = context.secret_finalizer.add(&snapshot.secret_key(), version, turn).await?;
     snapshot.secret_finalizer_added(written);
     Ok(StepResult::SecretFinalizerAdded)
 }
@@ -66,7 +67,7 @@ async fn restore_record(context: &Context, snapshot: &mut PlanSnapshot, announce
     warn!(plan = %snapshot.key, "the finalizer or the annotation of the record was removed, restoring it");
     add_marks(context, snapshot).await?;
     if announce {
-        event::publish(context, &snapshot.plan, report::restore_event()).await;
+        event::publish(context, snapshot, report::restore_event()).await;
     }
     Ok(StepResult::RecordRestored)
 }
@@ -86,7 +87,7 @@ async fn close_record(
     patch_marks(context, snapshot, finalizers, None).await?;
     context.metrics.record_contract(ContractChange::of_release(reason));
     if let Some(event) = report::release_event(reason) {
-        event::publish(context, &snapshot.plan, event).await;
+        event::publish(context, snapshot, event).await;
     }
     Ok(StepResult::RecordClosed)
 }
@@ -105,6 +106,7 @@ async fn patch_marks(
     finalizers: Vec<String>,
     owner_uid: Option<String>,
 ) -> Result<(), Error> {
+    let turn = context.api_server.turn(snapshot).await;
     context.require_lease()?;
     let patch = json!({ "metadata": {
         "uid": snapshot.plan.metadata.uid,
@@ -112,8 +114,7 @@ async fn patch_marks(
         "finalizers": finalizers,
         "annotations": { OWNER_UID: owner_uid },
     } });
-    let plans = context.plans(&snapshot.key.namespace);
-    let plan = plans.patch(&snapshot.key.name, &parameters(), &Patch::Merge(&patch)).await?;
+    let plan = turn.plans(&snapshot.key).patch(&snapshot.key.name, &parameters(), &Patch::Merge(&patch)).await?;
     context.kubernetes_metrics.record_write("plan");
     snapshot.replace_plan(context, plan);
     Ok(())
@@ -180,7 +181,7 @@ async fn write_if_changed(context: &Context, snapshot: &mut PlanSnapshot, change
         context.metrics.record_contract(contract);
         debug!(plan = %snapshot.key, reason = change.state.reason().as_str(), "wrote the status");
         for event in events {
-            event::publish(context, &snapshot.plan, event).await;
+            event::publish(context, snapshot, event).await;
         }
     }
     Ok(())
@@ -192,7 +193,7 @@ async fn record_purchase(context: &Context, snapshot: &mut PlanSnapshot, id: &Co
     let status = json!({ "id": id.as_str(), "ownerUID": snapshot.plan.metadata.uid });
     patch_status(context, snapshot, Version::Any, &status).await?;
     if let Some(event) = report::record_event(&RecordChange::Purchased(id.clone())) {
-        event::publish(context, &snapshot.plan, event).await;
+        event::publish(context, snapshot, event).await;
     }
     Ok(())
 }
@@ -212,6 +213,7 @@ async fn patch_status(
     version: Version,
     status: &Value,
 ) -> Result<(), Error> {
+    let turn = context.api_server.turn(snapshot).await;
     context.require_lease()?;
     let mut metadata = json!({ "uid": snapshot.plan.metadata.uid });
     match version {
@@ -219,8 +221,7 @@ async fn patch_status(
         Version::Any => {}
     }
     let patch = json!({ "metadata": metadata, "status": status });
-    let plans = context.plans(&snapshot.key.namespace);
-    let plan = plans.patch_status(&snapshot.key.name, &parameters(), &Patch::Merge(&patch)).await?;
+    let plan = turn.plans(&snapshot.key).patch_status(&snapshot.key.name, &parameters(), &Patch::Merge(&patch)).await?;
     context.kubernetes_metrics.record_write("plan");
     snapshot.replace_plan(context, plan);
     Ok(())

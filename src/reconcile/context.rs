@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kube::{Api, Client};
-
 use crate::api::key::ObjectKey;
 use crate::api::plan::PremiumSupportPlan;
 use crate::clock::Clock;
@@ -15,6 +13,7 @@ use crate::index::scope::Scope;
 use crate::index::triggers::{Affected, Triggers};
 use crate::leader_election::Leadership;
 use crate::metrics::KubernetesMetrics;
+use crate::reconcile::api_server::ApiServer;
 use crate::reconcile::error::Error;
 use crate::reconcile::metrics::ReconcileMetrics;
 use crate::reconcile::purchase_guard::PurchaseGuard;
@@ -27,7 +26,7 @@ use crate::secret_finalizer::SecretFinalizer;
 /// What every reconcile needs.
 pub struct Context {
     /// The client of the API server.
-    pub client: Client,
+    pub api_server: ApiServer,
     /// The client of FIC.
     pub fic: Arc<FicClient>,
     /// The plans of each tenant and Secret.
@@ -91,11 +90,6 @@ impl Context {
     /// Whether the cache has this plan, and not only another one of the same name.
     pub(super) fn is_known(&self, key: &ObjectKey, uid: &str) -> bool {
         self.index.uid(key).as_deref() == Some(uid)
-    }
-
-    /// The plans of a namespace.
-    pub(super) fn plans(&self, namespace: &str) -> Api<PremiumSupportPlan> {
-        Api::namespaced(self.client.clone(), namespace)
     }
 
     /// Publishes a plan from a watch event. A list may bring another plan of the same name, without the deletion of the

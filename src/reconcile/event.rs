@@ -14,8 +14,8 @@ use strum::IntoStaticStr;
 use tokio::time::timeout;
 use tracing::debug;
 
-use crate::api::plan::PremiumSupportPlan;
 use crate::reconcile::context::Context;
+use crate::reconcile::snapshot::PlanSnapshot;
 use crate::text;
 
 /// How long the API server may take to write an Event.
@@ -46,7 +46,8 @@ pub struct PlanEvent {
 }
 
 /// Publishes an Event.
-pub(super) async fn publish(context: &Context, plan: &PremiumSupportPlan, event: PlanEvent) {
+pub(super) async fn publish(context: &Context, snapshot: &PlanSnapshot, event: PlanEvent) {
+    let plan = &snapshot.plan;
     let PlanEvent { type_, reason, note, action } = event;
     let event = Event {
         metadata: ObjectMeta { name: Some(event_name(&plan.name_any())), ..ObjectMeta::default() },
@@ -60,7 +61,8 @@ pub(super) async fn publish(context: &Context, plan: &PremiumSupportPlan, event:
         event_time: Some(MicroTime(context.clock.wall())),
         ..Event::default()
     };
-    let events = Api::<Event>::namespaced(context.client.clone(), &plan.namespace().unwrap_or_default());
+    let turn = context.api_server.turn(snapshot).await;
+    let events = Api::<Event>::namespaced(turn.client.clone(), &snapshot.key.namespace);
     match timeout(TIMEOUT, events.create(&PostParams::default(), &event)).await {
         Ok(Ok(_)) => return context.kubernetes_metrics.record_write("event"),
         Ok(Err(error)) => {

@@ -9,9 +9,11 @@
 //! | [`report`], [`message`] | a status change → status, Events, text | none; pure |
 //! | [`resync`] | the UID → when a plan is read again | none; pure |
 //! | [`state`] | what is kept between reconciles, and what makes one due | none |
-//! | [`slots`], [`ticket`] | how many reconciles run, and which goes first | none |
+//! | [`slots`], [`queue`], [`ticket`] | how many reconciles run, and which goes first | none |
+//! | [`api_server`] | whose request to the API server is sent next | none |
 
 pub mod act;
+pub mod api_server;
 pub mod context;
 pub mod error;
 pub mod event;
@@ -19,6 +21,7 @@ pub mod message;
 pub mod metrics;
 pub mod observe;
 pub mod purchase_guard;
+mod queue;
 pub mod report;
 mod resync;
 pub mod slots;
@@ -35,7 +38,7 @@ use tracing::{Instrument, Span, debug, error, info, info_span, warn};
 use crate::api::condition::Reason;
 use crate::api::plan::PremiumSupportPlan;
 use crate::backoff::{self, jitter};
-use crate::domain::decide::{Facts, Requeue, Server, Step, decide};
+use crate::domain::decide::{Facts, Requeue, Step, decide};
 use crate::domain::facts::Record;
 use crate::domain::memory::Memory;
 use crate::domain::run_state::{RunState, StepResult};
@@ -204,11 +207,7 @@ async fn run_steps(
         });
         let version = snapshot.version();
         let executed = execute(context, snapshot, &step);
-        let result = match step.server() {
-            Some(Server::Fic) => slot.wait_for(executed).await,
-            Some(Server::Kubernetes) => slot.lend(executed).await,
-            None => executed.await,
-        };
+        let result = if step.calls_fic() { slot.wait_for(executed).await } else { slot.lend(executed).await };
         effects.extend(step.effect(snapshot.version() != version));
         step.remember(memory, took_effect(&result));
         if let Some(result) = result? {

@@ -33,7 +33,7 @@ pub async fn execute(context: &Context, snapshot: &mut PlanSnapshot, query: &Que
         Query::Secret => StepResult::SecretAbsence(read_secret_absence(context, snapshot).await?),
         Query::Plan => read_plan(context, snapshot).await?,
         Query::Holder => StepResult::Holder(read_holder(context, snapshot).await?),
-        Query::Crd => StepResult::Crd(read_crd(context).await?),
+        Query::Crd => StepResult::Crd(read_crd(context, snapshot).await?),
         Query::Recreation { lost, approved } => {
             let (limit, now) = (context.settings.max_recreations_per_hour, context.clock.wall());
             let limit = limit.unwrap_or(u32::MAX);
@@ -60,7 +60,8 @@ async fn list_secret(
     fields: &str,
 ) -> Result<Vec<PartialObjectMeta<Secret>>, Error> {
     let key = snapshot.secret_key();
-    let api = Api::namespaced(context.client.clone(), &key.namespace);
+    let turn = context.api_server.turn(snapshot).await;
+    let api = Api::namespaced(turn.client.clone(), &key.namespace);
     let of_name = ListParams::default().fields(&format!("metadata.name={}{fields}", key.name));
     Ok(api.list_metadata(&of_name).await?.items)
 }
@@ -68,7 +69,8 @@ async fn list_secret(
 /// Reads this plan.
 async fn read_plan(context: &Context, snapshot: &mut PlanSnapshot) -> Result<StepResult, Error> {
     require_shard(context, snapshot).await?;
-    let plan = context.plans(&snapshot.key.namespace).get_opt(&snapshot.key.name).await?;
+    let turn = context.api_server.turn(snapshot).await;
+    let plan = turn.plans(&snapshot.key).get_opt(&snapshot.key.name).await?;
     let is_same = |plan: &PremiumSupportPlan| plan.metadata.uid == snapshot.plan.metadata.uid;
     let current = plan.filter(is_same).ok_or(Error::Gone)?;
     replace_by_current(context, snapshot, current)?;
@@ -113,8 +115,9 @@ async fn list_holder(context: &Context, snapshot: &mut PlanSnapshot) -> Result<C
     let uid = snapshot.plan.metadata.uid.clone();
     require_shard(context, snapshot).await?;
     let (mut contenders, mut current) = (Vec::new(), None);
-    for api in context.scope.apis::<WatchedPlan>(&context.client) {
-        list_each(&api, &of_tenant, |guard| {
+    for part in context.scope.parts() {
+        let turn = context.api_server.turn(snapshot).await;
+        list_each(&part.api::<WatchedPlan>(&turn.client), &of_tenant, |guard| {
             // A plan that cannot be decoded has no tenant that could be trusted, so it claims nothing.
             let Ok(plan) = guard.0 else { return };
             let (key, contender) = (ObjectKey::of(&plan), Contender::of(&plan));
@@ -154,7 +157,8 @@ fn replace_by_current(
 /// shard buys and abolishes.
 async fn require_shard(context: &Context, snapshot: &PlanSnapshot) -> Result<(), Error> {
     let Some(selector) = &context.scope.label_selector else { return Ok(()) };
-    let api = Api::<PartialObjectMeta<PremiumSupportPlan>>::namespaced(context.client.clone(), &snapshot.key.namespace);
+    let turn = context.api_server.turn(snapshot).await;
+    let api = Api::<PartialObjectMeta<PremiumSupportPlan>>::namespaced(turn.client.clone(), &snapshot.key.namespace);
     let of_shard = ListParams::default().labels(selector).fields(&format!("metadata.name={}", snapshot.key.name));
     let found = api.list_metadata(&of_shard).await?;
     let is_found = found.items.iter().any(|plan| plan.metadata.uid == snapshot.plan.metadata.uid);
@@ -173,8 +177,9 @@ async fn require_secret_finalizer_in_shard(context: &Context, snapshot: &PlanSna
     if finalizers.any(|name| name == IN_USE_FINALIZER) { Ok(()) } else { Err(Error::Conflict) }
 }
 
-async fn read_crd(context: &Context) -> Result<CrdState, Error> {
-    let api = Api::<PartialObjectMeta<CustomResourceDefinition>>::all(context.client.clone());
+async fn read_crd(context: &Context, snapshot: &PlanSnapshot) -> Result<CrdState, Error> {
+    let turn = context.api_server.turn(snapshot).await;
+    let api = Api::<PartialObjectMeta<CustomResourceDefinition>>::all(turn.client.clone());
     match api.get_metadata_opt(crd::NAME).await {
         Ok(Some(crd)) if crd.metadata.deletion_timestamp.is_none() => Ok(CrdState::Present),
         Ok(Some(_) | None) => Ok(CrdState::Deleting),

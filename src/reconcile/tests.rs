@@ -12,6 +12,7 @@ use kube::client::Body;
 use kube::runtime::reflector;
 use serde_json::{Value, json};
 
+use super::api_server::ApiServer;
 use super::purchase_guard::PurchaseGuard;
 use super::slots::Slots;
 use super::state::PlanStates;
@@ -73,7 +74,7 @@ impl Fixture {
         let limits = Limits { request_timeout: second, requests_per_second: 0, ..Limits::default() };
         let metrics = ReconcileMetrics::register(&mut registry);
         let context = Context {
-            client,
+            api_server: ApiServer::new(client),
             fic: Arc::new(FicClient::with_http_client(Box::new(NoFic), endpoints, limits, FicMetrics::default())),
             index,
             secret_finalizer: Arc::new(secret_finalizer),

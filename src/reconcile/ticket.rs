@@ -1,4 +1,4 @@
-//! Which plan of a namespace goes first where several compete: for a slot, and at the rate limit of FIC.
+//! Which plan of a namespace goes first where several compete: for a slot, for the API server, and at the rate limit of FIC.
 //!
 //! Each plan has a ticket with a number, and the lowest number goes first. A plan keeps its ticket over several reconciles,
 //! so it is finished before others begin. Otherwise all plans advance one request at a time, and an operator that is

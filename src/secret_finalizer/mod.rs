@@ -166,13 +166,22 @@ impl SecretFinalizer {
         self.lock().releases.forget(key);
     }
 
-    /// Adds the finalizer to a Secret that was read at this version. Returns the new version. Plans that do so at the
-    /// same time send one write.
+    /// Adds the finalizer to a Secret that was read at this version, when it is the turn of this request. Returns the new
+    /// version. Plans that do so at the same time send one write.
     ///
     /// # Errors
     /// When the request failed, or the Secret changed since.
-    pub async fn add(&self, key: &ObjectKey, version: Option<&str>) -> Result<Option<String>, Error> {
-        self.additions.share(key, version, async || self.write(key, version).await).await
+    pub async fn add<T>(
+        &self,
+        key: &ObjectKey,
+        version: Option<&str>,
+        turn: impl Future<Output = T>,
+    ) -> Result<Option<String>, Error> {
+        let write = async || {
+            let _turn = turn.await;
+            self.write(key, version).await
+        };
+        self.additions.share(key, version, write).await
     }
 
     async fn write(&self, key: &ObjectKey, version: Option<&str>) -> Result<Option<String>, Error> {

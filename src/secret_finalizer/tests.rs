@@ -1,3 +1,4 @@
+use futures::FutureExt;
 use http::{Method, Request, Response};
 use kube::client::Body;
 use kube::runtime::reflector;
@@ -276,4 +277,17 @@ async fn a_namespace_with_many_secrets_delays_that_of_another_one_by_one_release
         (released.len(), &released[..3]),
         (101, &["full".to_owned(), "other".to_owned(), "full".to_owned()][..])
     );
+}
+
+#[tokio::test]
+async fn plans_that_share_a_secret_take_one_turn() {
+    let service =
+        tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, std::io::Error>>());
+    let finalizer = Fixture::with(Client::new(service, "default"), 1).finalizer;
+    let turns = std::cell::Cell::new(0);
+    let turn = || async { turns.set(turns.get() + 1) };
+    let secret = keys().1;
+    let mut additions = [turn(), turn(), turn()].map(|turn| Box::pin(finalizer.add(&secret, Some("1"), turn)));
+    assert!(additions.iter_mut().all(|addition| addition.now_or_never().is_none()), "the API server does not answer");
+    assert_eq!(turns.get(), 1, "the others wait without a turn");
 }

@@ -73,12 +73,14 @@ pub async fn run(finalizer: Arc<SecretFinalizer>, mut queue: UnboundedReceiver<O
 
 /// The Secret whose turn it is. `None` when the queue has ended.
 async fn next(waiting: &mut Turns, queue: &mut UnboundedReceiver<ObjectKey>) -> Option<ObjectKey> {
-    while let Some(Some(key)) = queue.next().now_or_never() {
-        waiting.push(key);
-    }
-    match waiting.pop() {
-        Some(key) => Some(key),
-        None => queue.next().await,
+    loop {
+        while let Some(Some(key)) = queue.next().now_or_never() {
+            waiting.push(key);
+        }
+        if let Some(key) = waiting.pop(None) {
+            return Some(key);
+        }
+        waiting.push(queue.next().await?);
     }
 }
 

@@ -134,7 +134,15 @@ impl Neighbour<'_> {
 
 /// How long the API server takes for another client: from the begin of a change of a plan until a watch delivers it.
 #[derive(Default)]
-struct BareClient(Mutex<Vec<(Instant, Duration)>>);
+struct BareClient(Mutex<Changes>);
+
+#[derive(Default)]
+struct Changes {
+    /// When each change ended, and how long it took.
+    ended: Vec<(Instant, Duration)>,
+    /// When the change in progress began.
+    began: Option<Instant>,
+}
 
 impl BareClient {
     async fn run(&self, env: &TestEnvironment) {
@@ -145,21 +153,26 @@ impl BareClient {
         for number in 0.. {
             pause.tick().await;
             let began = Instant::now();
+            self.0.lock().unwrap().began = Some(began);
             let value = number.to_string();
             env.patch_plan(name, json!({ "metadata": { "annotations": { "number": value } } })).await;
             while let Some(plan) = changes.next().await {
-                if plan.unwrap().is_some_and(|plan| plan.annotations().get("number") == Some(&value)) {
+                // A watch that ends with an error begins again.
+                if plan.ok().flatten().is_some_and(|plan| plan.annotations().get("number") == Some(&value)) {
                     break;
                 }
             }
-            self.0.lock().unwrap().push((Instant::now(), began.elapsed()));
+            let mut changes = self.0.lock().unwrap();
+            changes.ended.push((Instant::now(), began.elapsed()));
+            changes.began = None;
         }
     }
 
-    /// The slowest change that ended since then.
+    /// The slowest change that ended since then, or that is in progress.
     fn slowest_since(&self, time: Instant) -> Duration {
         let changes = self.0.lock().unwrap();
-        changes.iter().rev().take_while(|(ended, _)| *ended >= time).map(|(_, took)| *took).max().unwrap_or_default()
+        let ended = changes.ended.iter().rev().take_while(|(ended, _)| *ended >= time).map(|(_, took)| *took);
+        ended.chain(changes.began.map(|began| began.elapsed())).max().unwrap_or_default()
     }
 }
 

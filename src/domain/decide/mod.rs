@@ -29,7 +29,7 @@ use crate::domain::ready_state::ReadyState;
 use crate::domain::run_state::{CrdState, RunState, SecretAbsence};
 use crate::domain::write_state::CreateState;
 pub use step::{
-    Command, ContractDisplay, Query, RecordChange, ReleaseReason, Requeue, RetainCause, Server, StatusChange, Step,
+    Command, ContractDisplay, Query, RecordChange, ReleaseReason, Requeue, RetainCause, StatusChange, Step,
 };
 
 /// Everything that a decision depends on.

@@ -28,15 +28,6 @@ pub enum Step {
     },
 }
 
-/// A server that a step sends requests to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Server {
-    /// FIC.
-    Fic,
-    /// The API server of Kubernetes.
-    Kubernetes,
-}
-
 /// Something to read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Query {
@@ -241,13 +232,13 @@ impl Step {
         }
     }
 
-    /// Which server the step sends requests to, if any.
+    /// Whether the step sends a request to FIC.
     #[must_use]
-    pub fn server(&self) -> Option<Server> {
+    pub fn calls_fic(&self) -> bool {
         match self {
             Self::Query(Query::List | Query::Show(_) | Query::OperationError(_))
-            | Self::Command(Command::Create | Command::Delete(_)) => Some(Server::Fic),
-            Self::Query(Query::Secret | Query::Plan | Query::Holder | Query::Crd)
+            | Self::Command(Command::Create | Command::Delete(_)) => true,
+            Self::Query(Query::Secret | Query::Plan | Query::Holder | Query::Crd | Query::Recreation { .. })
             | Self::Command(
                 Command::AddSecretFinalizer
                 | Command::OpenRecord
@@ -256,14 +247,8 @@ impl Step {
                 | Command::ObserveSpec,
             )
             | Self::Report(_)
-            | Self::Done { status: Some(_), .. } => Some(Server::Kubernetes),
-            Self::Query(Query::Recreation { .. }) | Self::Done { status: None, .. } => None,
+            | Self::Done { .. } => false,
         }
-    }
-
-    /// Whether the step sends a request to FIC.
-    pub(super) fn calls_fic(&self) -> bool {
-        self.server() == Some(Server::Fic)
     }
 
     /// The same step, with the next reconcile at this time, if it ends the reconcile.

@@ -1,7 +1,7 @@
 //! Which reconcile gets the next free permit: one of the namespace that has the fewest, and there that of the plan with the
 //! lowest ticket. So one namespace may have all, and a plan whose reconciles have begun is finished before others begin.
 //!
-//! A permit is a slot, or the right to send requests to the API server.
+//! A permit is a slot, or the right to send a request to the API server.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -107,7 +107,7 @@ mod tests {
 
     impl Queue {
         /// The number of free permits.
-        pub(in crate::reconcile::slots) fn free(&self) -> u16 {
+        pub(in crate::reconcile) fn free(&self) -> u16 {
             self.lock().free
         }
 

@@ -4,34 +4,26 @@
 //! A reconcile begins with a slot, and has one during each request to FIC. During a request to the API server it lends it
 //! to another one, so FIC does not wait for the API server. Only so many are lent, since each more reconcile costs memory.
 //!
-//! Of the reconciles that have requests for the API server, only so many send them at the same time: each costs a
-//! connection, and memory for a response that may be large. A reconcile waits for its turn before the step begins: the time
-//! limit of a request, and the check of the lease before a write, do not include it.
-//!
 //! While a request to FIC takes longer than usual, the reconcile gives its slot to another one and takes a place for waiting
 //! instead. The next reconcile of that plan starts with such a place and takes no slot, until FIC answers it in time again.
 //! There are more places than slots, and still a limited number of both: a place costs memory and a connection.
 //!
-//! [`queue`] decides who gets the next free slot, and who sends the next requests to the API server.
-
-mod queue;
+//! [`Queue`] decides who gets the next free slot.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use queue::{Permit, Queue};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
+use crate::reconcile::queue::{Permit, Queue};
 use crate::reconcile::ticket::Ticket;
 
 /// A request to FIC that takes longer than this is waited for without a slot.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The number of places for each slot.
 const PLACES_PER_SLOT: u16 = 4;
-/// How many reconciles send requests to the API server at once.
-const SENDING_TO_API_SERVER: u16 = 16;
 
 /// The slots and the places.
 pub struct Slots {
@@ -40,8 +32,6 @@ pub struct Slots {
     places: Arc<Semaphore>,
     /// How many more slots may be lent.
     loans: Arc<Semaphore>,
-    /// The reconciles that have requests for the API server.
-    api_server: Queue,
     /// The plans whose last request to FIC took longer than usual, by UID.
     slow: Mutex<HashSet<Box<str>>>,
 }
@@ -63,7 +53,6 @@ impl Slots {
             queue: Queue::new(concurrency),
             places: Arc::new(Semaphore::new(usize::from(concurrency) * usize::from(PLACES_PER_SLOT))),
             loans: Arc::new(Semaphore::new(usize::from(concurrency / 2))),
-            api_server: Queue::new(SENDING_TO_API_SERVER),
             slow: Mutex::default(),
         }
     }
@@ -109,9 +98,8 @@ pub(super) struct Slot<'a> {
 }
 
 impl Slot<'_> {
-    /// Waits for the turn of this reconcile, then for requests to the API server. Another reconcile gets the slot meanwhile,
-    /// unless too many are lent.
-    pub(super) async fn lend<T>(&mut self, requests: impl Future<Output = T>) -> T {
+    /// Waits for a request to the API server. Another reconcile gets the slot meanwhile, unless too many are lent.
+    pub(super) async fn lend<T>(&mut self, request: impl Future<Output = T>) -> T {
         self.held = match std::mem::replace(&mut self.held, Held::Nothing) {
             Held::Slot(permit) => match Arc::clone(&self.slots.loans).try_acquire_owned() {
                 Ok(loan) => Held::Loan(loan),
@@ -119,8 +107,7 @@ impl Slot<'_> {
             },
             held @ (Held::Place(_) | Held::Loan(_) | Held::Nothing) => held,
         };
-        let _turn = self.slots.api_server.acquire(&self.namespace, self.ticket).await;
-        requests.await
+        request.await
     }
 
     /// Waits for a slot if it has neither that nor a place, then for a request to FIC. If that takes longer than usual,
@@ -154,7 +141,6 @@ mod tests {
     use std::future::pending;
 
     use futures::FutureExt;
-    use futures::future::join_all;
     use tokio::time::{Instant, timeout};
 
     use super::*;
@@ -240,35 +226,6 @@ mod tests {
         assert_eq!(slots.queue.free(), 3, "the third one keeps its slot");
         held.remove(0);
         assert_eq!(slots.loans.available_permits(), 1);
-    }
-
-    /// Sends a request to the API server that takes this long.
-    async fn send(slots: &Slots, namespace: &str, number: u16, took: Duration) {
-        let mut slot = slots.begin(namespace, &format!("{namespace}-{number}")).await.expect("a slot");
-        slot.lend(async { sleep(took).await }).await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_limited_number_of_reconciles_send_requests_to_the_api_server() {
-        let slots = Slots::new(100);
-        let began = Instant::now();
-        join_all((0..40).map(|number| send(&slots, "full", number, PATIENCE))).await;
-        assert_eq!(began.elapsed(), PATIENCE * 3, "16 at once");
-        assert_eq!(slots.api_server.free(), 16, "all are passed on");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_namespace_with_many_requests_to_the_api_server_delays_another_one_by_one_request() {
-        let slots = Slots::new(100);
-        let began = Instant::now();
-        let full = join_all((0..90).map(|number| send(&slots, "full", number, PATIENCE)));
-        let other = async {
-            sleep(SHORT).await;
-            send(&slots, "other", 0, PATIENCE).await;
-            began.elapsed()
-        };
-        let (_, other) = tokio::join!(full, other);
-        assert_eq!(other, PATIENCE * 2, "the others have sent only those that were under way");
     }
 
     #[tokio::test(start_paused = true)]
