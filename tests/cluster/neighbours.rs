@@ -41,6 +41,8 @@ const IN_FLIGHT: usize = 16;
 /// a watch delivers it, the operator opens the record, lists the plans of the tenant in each of two namespaces, writes the
 /// status and an Event, writes both again, and a watch delivers that.
 const CHANGES_OF_A_PLAN: u32 = 10;
+/// What the operator itself may add to that: it shares two CPUs with the API server and the test.
+const OWN_TIME: Duration = Duration::from_secs(5);
 /// What the operator may use, in KiB: 64 MiB, of which the code of the release binary is less than 16 MiB. Tests run a debug
 /// binary, whose code alone is about 27 MiB.
 const MEMORY_LIMIT: usize = (64 - 16) * 1024;
@@ -269,7 +271,7 @@ async fn filled_namespace_costs_little_memory_and_stops_no_plan_of_another_one()
         beside.len(),
         usual.as_secs_f64() / alone.as_secs_f64()
     );
-    let excess = |plan: &Good| plan.took.saturating_sub(alone + plan.bare * CHANGES_OF_A_PLAN);
+    let excess = |plan: &Good| plan.took.saturating_sub(alone + plan.bare * CHANGES_OF_A_PLAN + OWN_TIME);
     let slowest = beside.iter().max_by_key(|plan| (excess(plan), plan.took));
     let slowest = slowest.expect("good plans became Ready while the namespace was filled");
     println!("slowest good plan Ready {:?} while a change by another client took {:?}", slowest.took, slowest.bare);
@@ -286,7 +288,7 @@ async fn filled_namespace_costs_little_memory_and_stops_no_plan_of_another_one()
     assert_eq!(
         excess(slowest),
         Duration::ZERO,
-        "a good plan took {:?}, longer than alone ({alone:?}) and {CHANGES_OF_A_PLAN} changes of {:?}",
+        "a good plan took {:?}, longer than alone ({alone:?}), {CHANGES_OF_A_PLAN} changes of {:?} and {OWN_TIME:?}",
         slowest.took,
         slowest.bare
     );
