@@ -366,6 +366,15 @@ mod tests {
     }
 
     #[test]
+    fn a_guard_of_several_unlocks_only_its_own() {
+        let locks = Locks::new(2, Triggers::new().0);
+        let [first, _second] = ["a", "b"].map(|name| locks.try_lock("team", &plan(name)));
+        drop(first);
+        let _third = locks.try_lock("team", &plan("c")).expect("one of two is free");
+        assert!(locks.try_lock("team", &plan("d")).is_none());
+    }
+
+    #[test]
     fn a_namespace_has_half_of_all_reconciles() {
         for (reconciles, share) in [(1, 1), (2, 1), (3, 2), (64, 32)] {
             let locks = ReconcileLocks::new(reconciles, &Triggers::new().0);
