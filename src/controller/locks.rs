@@ -132,17 +132,13 @@ impl Locks {
     /// A plan that was triggered comes later. The lock is not kept for it any more, but for one of another namespace.
     fn pass_on(&self, plan: &ObjectKey) {
         let mut state = self.lock();
-        let Some(turn) = state.triggered.get_mut(plan).filter(|turn| turn.reserved) else { return };
-        turn.reserved = false;
-        let name = turn.name.clone();
-        if let Some(lock) = state.locks.get_mut(&name) {
-            lock.reserved -= 1;
-        }
+        let Some(name) = state.end_turn(plan) else { return };
         self.trigger_next(&mut state, &name, Some(&plan.namespace));
+        state.triggered.insert(plan.clone(), Turn { name, reserved: false });
     }
 
-    /// Triggers the next plan, which is not of the namespace `except`. Unless no plan could take the lock: then the next
-    /// guard does it.
+    /// Triggers the next plan, which is not of the namespace `except`, unless no plan could take the lock: then the next guard
+    /// does it.
     fn trigger_next(&self, state: &mut State, name: &str, except: Option<&str>) {
         let Some(lock) = state.locks.get_mut(name).filter(|lock| lock.is_free(self.capacity)) else { return };
         if let Some(plan) = lock.waiting.pop(except) {
@@ -165,7 +161,7 @@ impl Locks {
 }
 
 impl State {
-    /// A plan that was triggered comes, or does not. Returns the name that it waited for.
+    /// Ends the turn of a plan that comes, or does not. Returns the name that it waited for.
     fn end_turn(&mut self, plan: &ObjectKey) -> Option<Box<str>> {
         let Turn { name, reserved } = self.triggered.remove(plan)?;
         if let Some(lock) = self.locks.get_mut(&name) {
